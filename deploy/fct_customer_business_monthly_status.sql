@@ -1,0 +1,313 @@
+-- Deploy customer_monthly_snapshot:fct_customer_business_monthly_status to pg
+-- requires: missing_snapshot_sources
+-- The fact table: a periodic snapshot, one row per month, customer and product line.
+
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT to_regclass('customer.fct_customer_business_monthly_status') IS NOT NULL AS table_exists
+\gset
+
+\if :table_exists
+
+-- Alembic made the table earlier: sqitch deploy --set adopt=true turns it into ours, in
+-- place, so that its rows, grants and the views over it stay.
+
+\if :{?adopt}
+\else
+    \set adopt false
+\endif
+
+-- The block below sees settings, but not psql's variables.
+SELECT set_config('customer.adopt_snapshots', :'adopt', TRUE) AS adopt
+\gset
+
+DO $$
+DECLARE
+    v_table CONSTANT regclass := 'customer.fct_customer_business_monthly_status';
+    v_problems text;
+    v_primary_key text;
+    v_trigger record;
+BEGIN
+    IF NOT current_setting('customer.adopt_snapshots')::boolean THEN
+        RAISE EXCEPTION 'table % exists already', v_table
+            USING
+                ERRCODE = 'duplicate_table',
+                HINT = 'To adopt it and keep its rows: "sqitch deploy --set adopt=true". Nothing has been changed.';
+    END IF;
+
+    LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE;
+
+    SELECT string_agg(format('column %s: %s expected, %s found', name, expected_type, coalesce(found_type, 'none')), E'\n    ')
+    INTO v_problems
+    FROM (
+        VALUES
+            ('snapshot_month', 'date'),
+            ('company_id', 'character varying'),
+            ('product_line_code', 'character varying(20)'),
+            ('product_line_name', 'character varying(50)'),
+            ('is_strategic', 'boolean'),
+            ('is_existing', 'boolean'),
+            ('is_new', 'boolean'),
+            ('is_winning_this_year', 'boolean'),
+            ('is_churned_this_year', 'boolean'),
+            ('aum_balance', 'numeric(20,2)'),
+            ('plan_count', 'integer'),
+            ('updated_at', 'timestamp with time zone')
+    ) AS expected (name, expected_type)
+    LEFT JOIN LATERAL (
+        SELECT format_type(atttypid, atttypmod) AS found_type
+        FROM pg_attribute
+        WHERE attrelid = v_table
+            AND attname = name
+            AND NOT attisdropped
+    ) AS found
+        ON TRUE
+    WHERE found_type IS DISTINCT FROM expected_type;
+
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION E'table % cannot be adopted:\n    %', v_table, v_problems
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Alter these columns, or rename the table and deploy without it. Nothing has been changed.';
+    END IF;
+
+    SELECT string_agg(format('%s: %s rows', problem, row_count), E'\n    ')
+    INTO v_problems
+    FROM (
+        SELECT
+            CASE
+                WHEN snapshot_month IS NULL THEN 'snapshot_month is NULL'
+                WHEN company_id IS NULL THEN 'company_id is NULL'
+                WHEN product_line_code IS NULL THEN 'product_line_code is NULL'
+                WHEN product_line_name IS NULL THEN 'product_line_name is NULL'
+                ELSE coalesce(to_char(snapshot_month, 'YYYY-MM-DD'), snapshot_month::text)
+                    || ' is not the last day of a month'
+            END AS problem,
+            count(*) AS row_count
+        FROM customer.fct_customer_business_monthly_status
+        WHERE num_nulls(snapshot_month, company_id, product_line_code, product_line_name) > 0
+            OR NOT isfinite(snapshot_month)
+            OR extract(day FROM snapshot_month + 1) <> 1
+        GROUP BY 1
+        ORDER BY 1
+    ) AS bad_data;
+
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION E'table % cannot be adopted, because it holds what a snapshot cannot:\n    %', v_table, v_problems
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Correct or delete these rows and deploy again. Nothing has been changed.';
+    END IF;
+
+    -- Its own timestamp trigger gives way to ours; so does the function behind it, unless
+    -- something else uses it.
+    FOR v_trigger IN
+        SELECT tgname AS name, tgfoid::regprocedure AS function
+        FROM pg_trigger
+        JOIN pg_proc
+            ON pg_proc.oid = tgfoid
+        WHERE tgrelid = v_table
+            AND NOT tgisinternal
+            AND prosrc ~ '\yupdated_at\y'
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.name, v_table);
+
+        IF NOT EXISTS (
+            SELECT
+            FROM pg_depend
+            WHERE refclassid = 'pg_proc'::regclass
+                AND refobjid = v_trigger.function
+        ) THEN
+            EXECUTE format('DROP FUNCTION %s', v_trigger.function);
+        END IF;
+    END LOOP;
+
+    -- What the old service left empty. updated_at stays as it is.
+    UPDATE customer.fct_customer_business_monthly_status
+    SET
+        is_strategic = coalesce(is_strategic, FALSE),
+        is_existing = coalesce(is_existing, FALSE),
+        is_new = coalesce(is_new, FALSE),
+        is_winning_this_year = coalesce(is_winning_this_year, FALSE),
+        is_churned_this_year = coalesce(is_churned_this_year, FALSE),
+        aum_balance = coalesce(aum_balance, 0),
+        plan_count = coalesce(plan_count, 0),
+        updated_at = coalesce(updated_at, CURRENT_TIMESTAMP)
+    WHERE num_nulls(
+        is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year,
+        aum_balance, plan_count, updated_at
+    ) > 0;
+
+    -- Foreign keys are checked at the end of the statement, and a table with checks to come
+    -- cannot be altered.
+    SET CONSTRAINTS ALL IMMEDIATE;
+
+    ALTER TABLE customer.fct_customer_business_monthly_status
+        ALTER COLUMN snapshot_month SET NOT NULL,
+        ALTER COLUMN company_id SET NOT NULL,
+        ALTER COLUMN product_line_code SET NOT NULL,
+        ALTER COLUMN product_line_name SET NOT NULL,
+        ALTER COLUMN is_strategic SET NOT NULL,
+        ALTER COLUMN is_strategic SET DEFAULT FALSE,
+        ALTER COLUMN is_existing SET NOT NULL,
+        ALTER COLUMN is_existing SET DEFAULT FALSE,
+        ALTER COLUMN is_new SET NOT NULL,
+        ALTER COLUMN is_new SET DEFAULT FALSE,
+        ALTER COLUMN is_winning_this_year SET NOT NULL,
+        ALTER COLUMN is_winning_this_year SET DEFAULT FALSE,
+        ALTER COLUMN is_churned_this_year SET NOT NULL,
+        ALTER COLUMN is_churned_this_year SET DEFAULT FALSE,
+        ALTER COLUMN aum_balance SET NOT NULL,
+        ALTER COLUMN aum_balance SET DEFAULT 0,
+        ALTER COLUMN plan_count SET NOT NULL,
+        ALTER COLUMN plan_count SET DEFAULT 0,
+        ALTER COLUMN updated_at SET NOT NULL,
+        ALTER COLUMN updated_at SET DEFAULT CURRENT_TIMESTAMP,
+        DROP CONSTRAINT IF EXISTS chk_snapshot_month_end,
+        ADD CONSTRAINT chk_snapshot_month_end CHECK (
+            isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
+        ),
+        SET (fillfactor = 80);
+
+    SELECT conname
+    INTO v_primary_key
+    FROM pg_constraint
+    WHERE conrelid = v_table
+        AND contype = 'p';
+
+    IF v_primary_key <> 'fct_customer_business_monthly_status_pkey' THEN
+        EXECUTE format(
+            'ALTER TABLE %s RENAME CONSTRAINT %I TO fct_customer_business_monthly_status_pkey',
+            v_table, v_primary_key
+        );
+    END IF;
+
+    RAISE NOTICE 'table % is adopted with its % rows', v_table, (
+        SELECT count(*)
+        FROM customer.fct_customer_business_monthly_status
+    );
+END
+$$;
+
+\else
+
+CREATE TABLE customer.fct_customer_business_monthly_status (
+    snapshot_month DATE NOT NULL,
+    company_id VARCHAR NOT NULL,
+    product_line_code VARCHAR(20) NOT NULL,
+    product_line_name VARCHAR(50) NOT NULL,
+    is_strategic BOOLEAN NOT NULL DEFAULT FALSE,
+    is_existing BOOLEAN NOT NULL DEFAULT FALSE,
+    is_new BOOLEAN NOT NULL DEFAULT FALSE,
+    is_winning_this_year BOOLEAN NOT NULL DEFAULT FALSE,
+    is_churned_this_year BOOLEAN NOT NULL DEFAULT FALSE,
+    aum_balance DECIMAL(20,2) NOT NULL DEFAULT 0,
+    plan_count INTEGER NOT NULL DEFAULT 0,
+    updated_at TIMESTAMPTZ NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    PRIMARY KEY (snapshot_month, company_id, product_line_code),
+    CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
+        REFERENCES customer."年金客户" (company_id),
+    CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
+        REFERENCES mapping."产品线" ("产品线代码"),
+    -- Not date_trunc: on a date it depends on the TimeZone.
+    CONSTRAINT chk_snapshot_month_end CHECK (
+        isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
+    )
+)
+-- Room in each page lets a changed AUM be a HOT update, which touches no index.
+WITH (fillfactor = 80);
+
+\endif
+
+CREATE INDEX IF NOT EXISTS idx_snapshot_month
+    ON customer.fct_customer_business_monthly_status (snapshot_month);
+CREATE INDEX IF NOT EXISTS idx_snapshot_company
+    ON customer.fct_customer_business_monthly_status (company_id);
+CREATE INDEX IF NOT EXISTS idx_snapshot_product_line
+    ON customer.fct_customer_business_monthly_status (product_line_code);
+CREATE INDEX IF NOT EXISTS idx_snapshot_month_product
+    ON customer.fct_customer_business_monthly_status (snapshot_month, product_line_code);
+CREATE INDEX IF NOT EXISTS idx_snapshot_month_brin
+    ON customer.fct_customer_business_monthly_status USING BRIN (snapshot_month);
+CREATE INDEX IF NOT EXISTS idx_snapshot_strategic
+    ON customer.fct_customer_business_monthly_status (snapshot_month)
+    WHERE is_strategic = TRUE;
+
+CREATE FUNCTION customer.set_snapshot_updated_at()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    NEW.updated_at := CURRENT_TIMESTAMP;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER trg_snapshot_updated_at
+    BEFORE UPDATE ON customer.fct_customer_business_monthly_status
+    FOR EACH ROW
+    WHEN (OLD.* IS DISTINCT FROM NEW.*)
+    EXECUTE FUNCTION customer.set_snapshot_updated_at();
+
+REVOKE ALL ON TABLE customer.fct_customer_business_monthly_status FROM PUBLIC;
+REVOKE ALL ON FUNCTION customer.set_snapshot_updated_at() FROM PUBLIC;
+
+COMMENT ON TABLE customer.fct_customer_business_monthly_status IS
+'Customer monthly snapshot (periodic snapshot fact table): the standing of each customer in each product line at the end of a month. One row per month, customer and product line. Written by customer.refresh_monthly_snapshot; nothing else should write it.';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.snapshot_month IS
+'The month, as its last day (2026-01-31 is January 2026).';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.company_id IS
+'Customer; refers to customer."年金客户".company_id.';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.product_line_code IS
+'Product line, such as PL202; refers to mapping."产品线"."产品线代码".';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.product_line_name IS
+'Name of the product line, such as 企年受托, as its contracts spell it; where they differ, the greatest in byte order (COLLATE "C").';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_strategic IS
+'战客, strategic customer: true if any of the contracts behind this row is marked strategic. A NULL mark counts as false.';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_existing IS
+'已客, existing customer: true if any of the contracts behind this row is marked existing. A NULL mark counts as false.';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_new IS
+'新客, new customer: an award was won this year and the customer is not an existing one (is_winning_this_year AND NOT is_existing).';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_winning_this_year IS
+'当年中标: customer."当年中标" has a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month (the whole year, later months included).';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_churned_this_year IS
+'当年流失: customer."当年流失" has a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month (the whole year, later months included).';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.aum_balance IS
+'AUM at month end in yuan, 2 decimals: the sum of 期末资产规模 in business."规模明细" for this customer and product line where 月度 is any day of the month, rounded after summing. 0 where there is none.';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.plan_count IS
+'Number of distinct plans (plan_code) among the contracts behind this row.';
+COMMENT ON COLUMN customer.fct_customer_business_monthly_status.updated_at IS
+'When a value of this row last changed: the start of the transaction that changed it. A refresh that finds the row right leaves it.';
+
+COMMENT ON CONSTRAINT fct_customer_business_monthly_status_pkey ON customer.fct_customer_business_monthly_status IS
+'One row per month, customer and product line.';
+COMMENT ON CONSTRAINT fk_snapshot_company ON customer.fct_customer_business_monthly_status IS
+'Each customer of a snapshot is a known customer.';
+COMMENT ON CONSTRAINT fk_snapshot_product_line ON customer.fct_customer_business_monthly_status IS
+'Each product line of a snapshot is a known product line.';
+COMMENT ON CONSTRAINT chk_snapshot_month_end ON customer.fct_customer_business_monthly_status IS
+'snapshot_month is the last day of a month, whatever the session''s TimeZone.';
+COMMENT ON INDEX customer.fct_customer_business_monthly_status_pkey IS
+'Finds the rows of a month, and each row by its key.';
+COMMENT ON INDEX customer.idx_snapshot_month IS
+'Rows of a month.';
+COMMENT ON INDEX customer.idx_snapshot_company IS
+'History of a customer.';
+COMMENT ON INDEX customer.idx_snapshot_product_line IS
+'History of a product line.';
+COMMENT ON INDEX customer.idx_snapshot_month_product IS
+'A product line in a month.';
+COMMENT ON INDEX customer.idx_snapshot_month_brin IS
+'Ranges of months over a long history, at next to no size.';
+COMMENT ON INDEX customer.idx_snapshot_strategic IS
+'Strategic customers (战客) of a month.';
+
+COMMENT ON FUNCTION customer.set_snapshot_updated_at() IS
+'Trigger function: sets updated_at to the start of the current transaction. Raises nothing.';
+COMMENT ON TRIGGER trg_snapshot_updated_at ON customer.fct_customer_business_monthly_status IS
+'Moves updated_at when, and only when, an update really changes the row.';
+
+COMMIT;

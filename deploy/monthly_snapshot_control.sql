@@ -1,0 +1,50 @@
+-- Deploy customer_monthly_snapshot:monthly_snapshot_control to pg
+-- One row a month: how it was last written, whether it is closed. The row is the month's lock.
+
+BEGIN;
+
+CREATE TABLE customer.monthly_snapshot_control (
+    snapshot_month DATE NOT NULL PRIMARY KEY,
+    last_rule TEXT,
+    last_log_id BIGINT,
+    stale_rows BIGINT NOT NULL DEFAULT 0,
+    closed_at TIMESTAMPTZ,
+    closed_by TEXT,
+    close_note TEXT,
+    CONSTRAINT chk_control_month_end CHECK (
+        isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
+    ),
+    CONSTRAINT chk_control_rule CHECK (last_rule IN ('current', 'as_of')),
+    CONSTRAINT chk_control_closed CHECK (num_nulls(closed_at, closed_by, close_note) IN (0, 3))
+);
+
+REVOKE ALL ON TABLE customer.monthly_snapshot_control FROM PUBLIC;
+
+COMMENT ON TABLE customer.monthly_snapshot_control IS
+'Control table of the customer monthly snapshot: one row for each month that was ever written or closed. Whoever writes or closes a month locks its row first, so the row is the month''s lock. Maintained by the package''s functions; read it, do not write it.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.snapshot_month IS
+'The month, as its last day.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.last_rule IS
+'The rule by which the month was last written: current (refresh: contracts current on the day of the refresh) or as_of (restate: contract versions that cover the last day of the month). NULL if the package never wrote it.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.last_log_id IS
+'log_id of the newest entry for the month in customer.monthly_snapshot_log. NULL if there is none.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.stale_rows IS
+'Rows of the month that no contract supported when it was last written; they are still stored. 0 after a restate.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.closed_at IS
+'When the month was closed; NULL while it is open.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.closed_by IS
+'Role that closed the month (session_user); NULL while it is open.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.close_note IS
+'Why the month was closed; NULL while it is open.';
+COMMENT ON CONSTRAINT monthly_snapshot_control_pkey ON customer.monthly_snapshot_control IS
+'One row a month.';
+COMMENT ON INDEX customer.monthly_snapshot_control_pkey IS
+'Finds a month''s row.';
+COMMENT ON CONSTRAINT chk_control_month_end ON customer.monthly_snapshot_control IS
+'snapshot_month is the last day of a month, whatever the session''s TimeZone.';
+COMMENT ON CONSTRAINT chk_control_rule ON customer.monthly_snapshot_control IS
+'The rules are current and as_of.';
+COMMENT ON CONSTRAINT chk_control_closed ON customer.monthly_snapshot_control IS
+'A closed month says when, by whom and why; an open one says nothing of it.';
+
+COMMIT;

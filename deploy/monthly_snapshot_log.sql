@@ -1,0 +1,93 @@
+-- Deploy customer_monthly_snapshot:monthly_snapshot_log to pg
+-- What was done to each month. Written in the transaction that did it, so that it holds what committed.
+
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+CREATE TABLE customer.monthly_snapshot_log (
+    log_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    snapshot_month DATE NOT NULL,
+    operation TEXT NOT NULL,
+    reason TEXT,
+    started_at TIMESTAMPTZ NOT NULL,
+    finished_at TIMESTAMPTZ NOT NULL,
+    total BIGINT,
+    upserted BIGINT,
+    inserted BIGINT,
+    updated BIGINT,
+    unchanged BIGINT,
+    stale BIGINT,
+    deleted BIGINT,
+    aum_total NUMERIC,
+    aum_unattributed NUMERIC,
+    invoked_by TEXT NOT NULL,
+    application_name TEXT NOT NULL,
+    CONSTRAINT chk_log_operation CHECK (operation IN ('refresh', 'restate', 'close', 'reopen')),
+    CONSTRAINT chk_log_counts CHECK (
+        num_nulls(
+            total, upserted, inserted, updated, unchanged, stale, deleted,
+            aum_total, aum_unattributed
+        ) = CASE WHEN operation IN ('refresh', 'restate') THEN 0 ELSE 9 END
+    ),
+    CONSTRAINT chk_log_reason CHECK (operation = 'refresh' OR reason IS NOT NULL)
+);
+
+CREATE INDEX idx_snapshot_log_month
+    ON customer.monthly_snapshot_log (snapshot_month, log_id);
+
+REVOKE ALL ON TABLE customer.monthly_snapshot_log FROM PUBLIC;
+REVOKE ALL ON SEQUENCE customer.monthly_snapshot_log_log_id_seq FROM PUBLIC;
+
+COMMENT ON TABLE customer.monthly_snapshot_log IS
+'One row for each refresh, restate, close and reopen of a month that committed; what was rolled back leaves none. Written by the package''s functions.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.log_id IS
+'Number of the entry, rising; gaps are calls that were rolled back.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.snapshot_month IS
+'The month, as its last day.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.operation IS
+'What was done: refresh, restate, close or reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.reason IS
+'Why, in the caller''s words. NULL for a refresh.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.started_at IS
+'Wall clock when the call began, before it waited for the month''s lock.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.finished_at IS
+'Wall clock when the work was done; the caller''s commit comes later.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.total IS
+'Rows that the sources supported. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.upserted IS
+'Rows written: inserted + updated. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.inserted IS
+'Rows that were new in the month. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.updated IS
+'Rows of which some value changed. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.unchanged IS
+'Rows found right and left untouched. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.stale IS
+'Rows stored for the month that no contract supported and that were kept. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.deleted IS
+'Rows that restating removed because no contract supported them; 0 for a refresh, NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.aum_total IS
+'Sum of aum_balance over the supported rows, in yuan. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.aum_unattributed IS
+'期末资产规模 of the month that no supported row carries, in yuan, 2 decimals. NULL for close and reopen.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.invoked_by IS
+'Role that called, as it logged in (session_user).';
+COMMENT ON COLUMN customer.monthly_snapshot_log.application_name IS
+'application_name of the calling session; empty if it set none.';
+COMMENT ON SEQUENCE customer.monthly_snapshot_log_log_id_seq IS
+'Numbers the entries of customer.monthly_snapshot_log.';
+COMMENT ON CONSTRAINT monthly_snapshot_log_pkey ON customer.monthly_snapshot_log IS
+'One number an entry.';
+COMMENT ON INDEX customer.monthly_snapshot_log_pkey IS
+'Finds an entry by its number.';
+COMMENT ON CONSTRAINT chk_log_operation ON customer.monthly_snapshot_log IS
+'The operations are refresh, restate, close and reopen.';
+COMMENT ON CONSTRAINT chk_log_counts ON customer.monthly_snapshot_log IS
+'Refresh and restate count their rows; close and reopen have none to count.';
+COMMENT ON CONSTRAINT chk_log_reason ON customer.monthly_snapshot_log IS
+'Whoever restates, closes or reopens a month says why.';
+COMMENT ON INDEX customer.idx_snapshot_log_month IS
+'History of a month, oldest first.';
+
+COMMIT;

@@ -1,0 +1,39 @@
+-- Deploy customer_monthly_snapshot:lock_open_snapshot_month to pg
+-- requires: lock_snapshot_month
+-- The lock for all who want to change a month, and so the one place that refuses a closed one.
+
+BEGIN;
+
+CREATE FUNCTION customer.lock_open_snapshot_month(p_snapshot_month date)
+RETURNS customer.monthly_snapshot_control
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_control customer.monthly_snapshot_control := customer.lock_snapshot_month(p_snapshot_month);
+BEGIN
+    IF v_control.closed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'month % is closed: by % at % (%)',
+            to_char(p_snapshot_month, 'YYYY-MM-DD'),
+            v_control.closed_by,
+            to_char(v_control.closed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+            v_control.close_note
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = format(
+                    'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE %L, ''why'');',
+                    to_char(p_snapshot_month, 'YYYY-MM-DD')
+                );
+    END IF;
+
+    RETURN v_control;
+END
+$$;
+
+REVOKE ALL ON FUNCTION customer.lock_open_snapshot_month(date) FROM PUBLIC;
+
+COMMENT ON FUNCTION customer.lock_open_snapshot_month(date) IS
+'Internal: locks the month as customer.lock_snapshot_month does, and refuses it if it is closed.
+SQLSTATE 55000: the month is closed; the message says by whom, when and why. Others as customer.lock_snapshot_month.';
+
+COMMIT;

@@ -1,0 +1,388 @@
+-- Deploy customer_monthly_snapshot:validate_monthly_snapshot to pg
+-- requires: fct_customer_business_monthly_status
+-- requires: monthly_snapshot_control
+-- Is a month right? Worked out a second time, another way, and compared with what is stored.
+
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+-- It shares no function with the refresh and is written the other way about (all
+-- facts of a customer and product line piled up and grouped, where the refresh
+-- groups each source and joins), so that one mistake does not hide in both.
+CREATE FUNCTION customer.validate_monthly_snapshot(p_snapshot_month date)
+RETURNS TABLE (
+    check_name text,
+    severity text,
+    violations bigint,
+    detail text,
+    sample jsonb
+)
+LANGUAGE plpgsql
+STABLE
+SECURITY DEFINER
+ROWS 30
+SET search_path = pg_catalog, pg_temp
+-- As in the refresh: tables that were never analysed.
+SET enable_nestloop = off
+SET jit = off
+AS $$
+DECLARE
+    v_year integer;
+    v_month integer;
+    v_last_day date;
+    v_rule text;
+BEGIN
+    IF p_snapshot_month IS NULL THEN
+        RAISE EXCEPTION 'the month to validate must not be NULL'
+            USING
+                ERRCODE = 'null_value_not_allowed',
+                HINT = 'Pass any day of the month, such as DATE ''2026-01-31''.';
+    END IF;
+
+    IF p_snapshot_month < DATE '0001-01-01' OR p_snapshot_month > DATE '9999-12-31' THEN
+        RAISE EXCEPTION 'the month to validate must lie in the years 1 to 9999, but is %',
+            coalesce(to_char(p_snapshot_month, 'YYYY-MM-DD BC'), p_snapshot_month::text)
+            USING
+                ERRCODE = 'invalid_parameter_value',
+                HINT = 'Pass any day of the month, such as DATE ''2026-01-31''.';
+    END IF;
+
+    v_year := extract(year FROM p_snapshot_month);
+    v_month := extract(month FROM p_snapshot_month);
+    v_last_day := make_date(v_year + v_month / 12, v_month % 12 + 1, 1) - 1;
+
+    -- A month that the package never wrote is held against today's contracts.
+    v_rule := coalesce(
+        (
+            SELECT control.last_rule
+            FROM customer.monthly_snapshot_control AS control
+            WHERE control.snapshot_month = v_last_day
+        ),
+        'current'
+    );
+
+    RETURN QUERY
+    WITH version AS (
+        SELECT
+            contract.company_id::text AS company_id,
+            contract.plan_code::text AS plan_code,
+            contract.product_line_code::text AS product_line_code,
+            contract.product_line_name::text AS product_line_name,
+            contract.is_strategic,
+            contract.is_existing,
+            -- By way of JSON, because valid_from and contract_id need not exist
+            -- where nobody restates.
+            CASE v_rule
+                WHEN 'as_of' THEN rank() OVER (
+                    PARTITION BY
+                        contract.company_id,
+                        contract.plan_code,
+                        contract.product_line_code
+                    ORDER BY
+                        (to_jsonb(contract) ->> 'valid_from')::timestamp DESC,
+                        (to_jsonb(contract) ->> 'contract_id')::numeric DESC
+                )
+                ELSE 1
+            END AS newest_first
+        FROM customer.customer_plan_contract AS contract
+        WHERE CASE v_rule
+            WHEN 'as_of' THEN
+                (to_jsonb(contract) ->> 'valid_from')::date <= v_last_day
+                AND NOT contract.valid_to < v_last_day
+            ELSE contract.valid_to = DATE '9999-12-31'
+        END
+    ),
+    fact AS (
+        SELECT
+            'contract' AS origin,
+            version.company_id,
+            version.product_line_code,
+            version.plan_code,
+            version.product_line_name,
+            version.is_strategic,
+            version.is_existing,
+            NULL::boolean AS is_new,
+            NULL::boolean AS is_winning_this_year,
+            NULL::boolean AS is_churned_this_year,
+            NULL::numeric AS aum,
+            NULL::integer AS plan_count
+        FROM version
+        WHERE version.newest_first = 1
+        UNION ALL
+        SELECT
+            'award', award.company_id::text, award."产品线代码"::text,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM customer."当年中标" AS award
+        WHERE extract(year FROM award."上报月份") = v_year
+        UNION ALL
+        SELECT
+            'loss', loss.company_id::text, loss."产品线代码"::text,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+        FROM customer."当年流失" AS loss
+        WHERE extract(year FROM loss."上报月份") = v_year
+        UNION ALL
+        SELECT
+            'detail', detail.company_id::text, detail."产品线代码"::text,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            detail."期末资产规模"::numeric, NULL
+        FROM business."规模明细" AS detail
+        WHERE extract(year FROM detail."月度") = v_year
+            AND extract(month FROM detail."月度") = v_month
+        UNION ALL
+        SELECT
+            'stored', stored.company_id, stored.product_line_code,
+            NULL, stored.product_line_name, stored.is_strategic, stored.is_existing,
+            stored.is_new, stored.is_winning_this_year, stored.is_churned_this_year,
+            stored.aum_balance, stored.plan_count
+        FROM customer.fct_customer_business_monthly_status AS stored
+        WHERE stored.snapshot_month = v_last_day
+    ),
+    standing AS (
+        SELECT
+            fact.company_id,
+            fact.product_line_code,
+            count(*) FILTER (WHERE fact.origin = 'contract') > 0 AS is_supported,
+            count(*) FILTER (WHERE fact.origin = 'stored') > 0 AS is_stored,
+            count(*) FILTER (WHERE fact.origin = 'award') AS awards,
+            count(*) FILTER (WHERE fact.origin = 'loss') AS losses,
+            count(*) FILTER (WHERE fact.origin = 'detail') AS details,
+            coalesce(sum(fact.aum) FILTER (WHERE fact.origin = 'detail'), 0) AS aum,
+            count(DISTINCT fact.plan_code) FILTER (WHERE fact.origin = 'contract') AS plans,
+            max(fact.product_line_name COLLATE "C") FILTER (WHERE fact.origin = 'contract') AS name,
+            count(*) FILTER (WHERE fact.origin = 'contract' AND fact.is_strategic) > 0 AS strategic,
+            count(*) FILTER (WHERE fact.origin = 'contract' AND fact.is_existing) > 0 AS existing,
+            max(fact.product_line_name) FILTER (WHERE fact.origin = 'stored') AS stored_name,
+            bool_or(fact.is_strategic) FILTER (WHERE fact.origin = 'stored') AS stored_strategic,
+            bool_or(fact.is_existing) FILTER (WHERE fact.origin = 'stored') AS stored_existing,
+            bool_or(fact.is_new) AS stored_new,
+            bool_or(fact.is_winning_this_year) AS stored_winning,
+            bool_or(fact.is_churned_this_year) AS stored_churned,
+            max(fact.aum) FILTER (WHERE fact.origin = 'stored') AS stored_aum,
+            max(fact.plan_count) AS stored_plans,
+            coalesce(fact.company_id !~ '[^[:space:]]', TRUE) AS lacks_company,
+            coalesce(fact.product_line_code !~ '[^[:space:]]', TRUE) AS lacks_product_line
+        FROM fact
+        GROUP BY fact.company_id, fact.product_line_code
+    ),
+    judged AS (
+        SELECT
+            standing.*,
+            bool_or(standing.is_supported) OVER (PARTITION BY standing.company_id) AS has_contract,
+            jsonb_build_object(
+                'company_id', standing.company_id,
+                'product_line_code', standing.product_line_code
+            ) AS key
+        FROM standing
+    ),
+    -- One row for each key that a check finds fault with; weight is what it counts.
+    finding (check_name, key, weight, aum) AS (
+        SELECT 'blank_key', judged.key, 1, NULL::numeric
+        FROM judged
+        WHERE judged.is_stored
+            AND (judged.lacks_company OR judged.lacks_product_line)
+        UNION ALL
+        SELECT 'orphaned_company', judged.key, 1, NULL
+        FROM judged
+        WHERE judged.is_stored
+            AND NOT EXISTS (
+                SELECT
+                FROM customer."年金客户" AS known
+                WHERE known.company_id::text = judged.company_id
+            )
+        UNION ALL
+        SELECT 'orphaned_product_line', judged.key, 1, NULL
+        FROM judged
+        WHERE judged.is_stored
+            AND NOT EXISTS (
+                SELECT
+                FROM mapping."产品线" AS known
+                WHERE known."产品线代码"::text = judged.product_line_code
+            )
+        UNION ALL
+        SELECT compared.check_name, judged.key, 1, NULL
+        FROM judged
+        CROSS JOIN LATERAL (
+            VALUES
+                ('product_line_name', judged.stored_name IS NOT DISTINCT FROM judged.name),
+                ('is_strategic', judged.stored_strategic IS NOT DISTINCT FROM judged.strategic),
+                ('is_existing', judged.stored_existing IS NOT DISTINCT FROM judged.existing),
+                ('is_new', judged.stored_new IS NOT DISTINCT FROM (judged.awards > 0 AND NOT judged.existing)),
+                ('is_winning_this_year', judged.stored_winning IS NOT DISTINCT FROM (judged.awards > 0)),
+                ('is_churned_this_year', judged.stored_churned IS NOT DISTINCT FROM (judged.losses > 0)),
+                ('aum_balance', judged.stored_aum IS NOT DISTINCT FROM round(judged.aum, 2)),
+                ('plan_count', judged.stored_plans IS NOT DISTINCT FROM judged.plans)
+        ) AS compared (check_name, is_right)
+        WHERE judged.is_stored
+            AND judged.is_supported
+            AND NOT compared.is_right
+        UNION ALL
+        SELECT 'missing_row', judged.key, 1, judged.aum
+        FROM judged
+        WHERE judged.is_supported
+            AND NOT judged.is_stored
+        UNION ALL
+        SELECT 'stale_row', judged.key, 1, judged.stored_aum
+        FROM judged
+        WHERE judged.is_stored
+            AND NOT judged.is_supported
+        UNION ALL
+        SELECT 'unmatched_award', judged.key, judged.awards, NULL
+        FROM judged
+        WHERE judged.awards > 0
+            AND NOT judged.is_stored
+        UNION ALL
+        SELECT 'unmatched_loss', judged.key, judged.losses, NULL
+        FROM judged
+        WHERE judged.losses > 0
+            AND NOT judged.is_stored
+        UNION ALL
+        SELECT 'aum_without_customer', judged.key, judged.details, judged.aum
+        FROM judged
+        WHERE judged.details > 0
+            AND NOT judged.is_supported
+            AND judged.lacks_company
+        UNION ALL
+        SELECT 'aum_without_contract', judged.key, judged.details, judged.aum
+        FROM judged
+        WHERE judged.details > 0
+            AND NOT judged.lacks_company
+            AND NOT judged.has_contract
+        UNION ALL
+        SELECT 'aum_without_product_line', judged.key, judged.details, judged.aum
+        FROM judged
+        WHERE judged.details > 0
+            AND NOT judged.is_supported
+            AND NOT judged.lacks_company
+            AND judged.has_contract
+    ),
+    counted AS (
+        SELECT
+            ranked.check_name,
+            sum(ranked.weight)::bigint AS violations,
+            sum(ranked.aum) AS aum,
+            jsonb_agg(ranked.key ORDER BY ranked.position) FILTER (WHERE ranked.position <= 5) AS sample
+        FROM (
+            SELECT
+                finding.*,
+                row_number() OVER (
+                    PARTITION BY finding.check_name
+                    ORDER BY finding.key ->> 'company_id' COLLATE "C", finding.key ->> 'product_line_code' COLLATE "C"
+                ) AS position
+            FROM finding
+        ) AS ranked
+        GROUP BY ranked.check_name
+    ),
+    total AS (
+        SELECT
+            count(*) FILTER (WHERE judged.is_stored) AS stored_rows,
+            count(*) FILTER (WHERE judged.is_supported) AS supported_rows,
+            coalesce(sum(judged.awards), 0) AS awards,
+            coalesce(sum(judged.losses), 0) AS losses,
+            coalesce(sum(judged.details), 0) AS details,
+            coalesce(sum(judged.aum), 0) AS aum,
+            coalesce(sum(judged.aum) FILTER (WHERE judged.is_supported), 0) AS attributed_aum,
+            coalesce(sum(judged.stored_aum) FILTER (WHERE judged.is_supported), 0) AS stored_aum,
+            coalesce(sum(judged.awards) FILTER (
+                WHERE NOT judged.is_stored AND (judged.lacks_company OR judged.lacks_product_line)
+            ), 0) AS awards_without_key,
+            coalesce(sum(judged.awards) FILTER (
+                WHERE NOT judged.is_stored AND NOT judged.lacks_company AND NOT judged.has_contract
+            ), 0) AS awards_without_contract,
+            coalesce(sum(judged.losses) FILTER (
+                WHERE NOT judged.is_stored AND (judged.lacks_company OR judged.lacks_product_line)
+            ), 0) AS losses_without_key,
+            coalesce(sum(judged.losses) FILTER (
+                WHERE NOT judged.is_stored AND NOT judged.lacks_company AND NOT judged.has_contract
+            ), 0) AS losses_without_contract
+        FROM judged
+    )
+    SELECT
+        report.check_name,
+        report.severity,
+        coalesce(report.violations, counted.violations, 0),
+        replace(replace(
+            report.detail,
+            '{violations}', coalesce(report.violations, counted.violations, 0)::text),
+            '{aum}', coalesce(counted.aum, 0)::text
+        ),
+        coalesce(counted.sample, '[]')
+    FROM total
+    CROSS JOIN LATERAL (
+        VALUES
+            (1, 'snapshot_exists', 'error', (total.stored_rows = 0)::integer::bigint,
+                format('%s holds %s rows; the sources support %s by rule %s',
+                    to_char(v_last_day, 'YYYY-MM-DD'), total.stored_rows, total.supported_rows, v_rule)),
+            (2, 'blank_key', 'error', NULL,
+                '{violations} rows with a blank company_id or product_line_code'),
+            (3, 'orphaned_company', 'error', NULL,
+                '{violations} rows whose company_id customer."年金客户" does not know'),
+            (4, 'orphaned_product_line', 'error', NULL,
+                '{violations} rows whose product_line_code mapping."产品线" does not know'),
+            (5, 'product_line_name', 'error', NULL,
+                '{violations} rows whose product_line_name is not what their contracts say'),
+            (6, 'is_strategic', 'error', NULL,
+                '{violations} rows whose is_strategic (战客) is not what their contracts say'),
+            (7, 'is_existing', 'error', NULL,
+                '{violations} rows whose is_existing (已客) is not what their contracts say'),
+            (8, 'is_new', 'error', NULL,
+                '{violations} rows whose is_new (新客) is not "award this year and not existing"'),
+            (9, 'is_winning_this_year', 'error', NULL,
+                format('{violations} rows whose is_winning_this_year is not what 当年中标 says of %s', v_year)),
+            (10, 'is_churned_this_year', 'error', NULL,
+                format('{violations} rows whose is_churned_this_year is not what 当年流失 says of %s', v_year)),
+            (11, 'aum_balance', 'error', NULL,
+                '{violations} rows whose aum_balance is not the sum of 期末资产规模, rounded to 2 decimals'),
+            (12, 'plan_count', 'error', NULL,
+                '{violations} rows whose plan_count is not the number of their plans'),
+            (13, 'missing_row', 'error', NULL,
+                '{violations} customers'' product lines have a contract and no row; {aum} yuan of AUM'),
+            (14, 'stale_row', 'warning', NULL,
+                '{violations} rows that no contract supports; they carry {aum} yuan'),
+            (15, 'unmatched_award', 'warning', NULL,
+                format('{violations} of the %s awards of %s match no row: %s lack a key, %s name a customer without a contract',
+                    total.awards, v_year, total.awards_without_key, total.awards_without_contract)),
+            (16, 'unmatched_loss', 'warning', NULL,
+                format('{violations} of the %s losses of %s match no row: %s lack a key, %s name a customer without a contract',
+                    total.losses, v_year, total.losses_without_key, total.losses_without_contract)),
+            (17, 'aum_in_source', 'info', 0,
+                format('%s yuan of 期末资产规模 in %s rows of 规模明细; the next four lines add up to it',
+                    total.aum, total.details)),
+            (18, 'aum_attributed', 'info', 0,
+                format('%s yuan belong to rows of the snapshot, before rounding', total.attributed_aum)),
+            (19, 'aum_without_customer', 'info', NULL,
+                '{aum} yuan in {violations} rows of 规模明细 whose customer is NULL or blank'),
+            (20, 'aum_without_contract', 'info', NULL,
+                '{aum} yuan in {violations} rows of 规模明细 whose customer has no contract'),
+            (21, 'aum_without_product_line', 'info', NULL,
+                '{aum} yuan in {violations} rows of 规模明细 whose customer has contracts, but none in that product line'),
+            (22, 'rounding', 'info', 0,
+                format('%s yuan: attributed AUM less the sum of aum_balance (%s) over supported rows',
+                    total.attributed_aum - total.stored_aum, total.stored_aum))
+    ) AS report (position, check_name, severity, violations, detail)
+    LEFT JOIN counted
+        ON counted.check_name = report.check_name
+    ORDER BY report.position;
+END
+$$;
+
+REVOKE ALL ON FUNCTION customer.validate_monthly_snapshot(date) FROM PUBLIC;
+
+COMMENT ON FUNCTION customer.validate_monthly_snapshot(date) IS
+'Checks the snapshot of one month against its sources: every value is worked out anew, in another way than the refresh does it and by the rule with which the month was last written, and compared with what is stored. Writes nothing, also runs on a hot standby. A month is right if no check of severity error has violations:
+SELECT * FROM customer.validate_monthly_snapshot(''2026-01-31'') WHERE violations > 0;
+
+p_snapshot_month: any day of the month.
+
+Returns one row a check, always the same checks in the same order:
+check_name: what was checked.
+severity: error (the snapshot is wrong), warning (the sources hold something that the snapshot cannot show), info (figures that reconcile AUM).
+violations: rows found; for unmatched_ checks awards or losses, for aum_ checks rows of 规模明细. 0 if all is well.
+detail: the finding in words, with figures; AUM in yuan.
+sample: at most 5 of the keys found, company_id and product_line_code.
+
+Checks: snapshot_exists, blank_key, orphaned_company, orphaned_product_line, product_line_name, is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count, missing_row (error); stale_row, unmatched_award, unmatched_loss (warning); aum_in_source = aum_attributed + aum_without_customer + aum_without_contract + aum_without_product_line, and rounding (info). What changed at the sources after the refresh shows as an error, too: refresh again.
+
+Errors: SQLSTATE 22004 the month is NULL; 22023 it is infinite or outside the years 1 to 9999.';
+
+COMMIT;

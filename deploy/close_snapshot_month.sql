@@ -1,0 +1,91 @@
+-- Deploy customer_monthly_snapshot:close_snapshot_month to pg
+-- requires: fct_customer_business_monthly_status
+-- requires: monthly_snapshot_log
+-- requires: snapshot_month_of
+-- requires: lock_open_snapshot_month
+-- Published months stay as published: closing a month.
+
+BEGIN;
+
+CREATE FUNCTION customer.close_snapshot_month(p_snapshot_month date, p_note text)
+RETURNS jsonb
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_started_at timestamptz := clock_timestamp();
+    v_month date := customer.snapshot_month_of(p_snapshot_month);
+    v_month_label text := to_char(v_month, 'YYYY-MM-DD');
+    v_log_id bigint;
+BEGIN
+    IF p_note IS NULL THEN
+        RAISE EXCEPTION 'the note for closing must not be NULL'
+            USING
+                ERRCODE = 'null_value_not_allowed',
+                HINT = 'Say why the month is closed, such as ''published 2026-02-10''.';
+    END IF;
+
+    IF p_note !~ '[^[:space:]]' THEN
+        RAISE EXCEPTION 'the note for closing must not be blank, but is "%"', p_note
+            USING
+                ERRCODE = 'invalid_parameter_value',
+                HINT = 'Say why the month is closed, such as ''published 2026-02-10''.';
+    END IF;
+
+    PERFORM customer.lock_open_snapshot_month(v_month);
+
+    IF NOT EXISTS (
+        SELECT
+        FROM customer.fct_customer_business_monthly_status
+        WHERE snapshot_month = v_month
+    ) THEN
+        RAISE EXCEPTION 'month % holds no rows, so there is nothing to close', v_month_label
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = format('Fill it first: SELECT customer.refresh_monthly_snapshot(DATE %L);', v_month_label);
+    END IF;
+
+    INSERT INTO customer.monthly_snapshot_log (
+        snapshot_month, operation, reason, started_at, finished_at, invoked_by, application_name
+    )
+    VALUES (
+        v_month,
+        'close',
+        p_note,
+        v_started_at,
+        clock_timestamp(),
+        session_user,
+        current_setting('application_name')
+    )
+    RETURNING log_id INTO STRICT v_log_id;
+
+    UPDATE customer.monthly_snapshot_control
+    SET
+        last_log_id = v_log_id,
+        closed_at = CURRENT_TIMESTAMP,
+        closed_by = session_user,
+        close_note = p_note
+    WHERE snapshot_month = v_month;
+
+    RETURN jsonb_build_object(
+        'snapshot_month', v_month_label,
+        'status', 'closed',
+        'log_id', v_log_id
+    );
+END
+$$;
+
+REVOKE ALL ON FUNCTION customer.close_snapshot_month(date, text) FROM PUBLIC;
+
+COMMENT ON FUNCTION customer.close_snapshot_month(date, text) IS
+'Closes a month, so that its published numbers stay: from then on refreshing and restating it fail, and so does any other change to its rows, until customer.reopen_snapshot_month. Waits for a refresh of the month that is under way. Runs in the caller''s transaction and commits nothing.
+
+p_snapshot_month: any day of the month.
+p_note: why, such as when and where the month was published; kept in customer.monthly_snapshot_control and customer.monthly_snapshot_log.
+
+Returns a JSON object: snapshot_month (its last day, YYYY-MM-DD), status (closed), log_id (the entry in customer.monthly_snapshot_log).
+
+Errors: SQLSTATE 22004 the month or the note is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the note is blank; 55000 the month is closed already, or holds no rows; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
+
+COMMIT;

@@ -1,0 +1,85 @@
+-- Deploy customer_monthly_snapshot:reopen_snapshot_month to pg
+-- requires: close_snapshot_month
+-- The way back for a closed month, with a reason on record.
+
+BEGIN;
+
+CREATE FUNCTION customer.reopen_snapshot_month(p_snapshot_month date, p_reason text)
+RETURNS jsonb
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_started_at timestamptz := clock_timestamp();
+    v_month date := customer.snapshot_month_of(p_snapshot_month);
+    v_month_label text := to_char(v_month, 'YYYY-MM-DD');
+    v_control customer.monthly_snapshot_control;
+    v_log_id bigint;
+BEGIN
+    IF p_reason IS NULL THEN
+        RAISE EXCEPTION 'the reason for reopening must not be NULL'
+            USING
+                ERRCODE = 'null_value_not_allowed',
+                HINT = 'Say why a published month must change; the log keeps it.';
+    END IF;
+
+    IF p_reason !~ '[^[:space:]]' THEN
+        RAISE EXCEPTION 'the reason for reopening must not be blank, but is "%"', p_reason
+            USING
+                ERRCODE = 'invalid_parameter_value',
+                HINT = 'Say why a published month must change; the log keeps it.';
+    END IF;
+
+    v_control := customer.lock_snapshot_month(v_month);
+
+    IF v_control.closed_at IS NULL THEN
+        RAISE EXCEPTION 'month % is not closed', v_month_label
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'It can be refreshed and restated as it is. Closed months: SELECT snapshot_month FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL;';
+    END IF;
+
+    INSERT INTO customer.monthly_snapshot_log (
+        snapshot_month, operation, reason, started_at, finished_at, invoked_by, application_name
+    )
+    VALUES (
+        v_month,
+        'reopen',
+        p_reason,
+        v_started_at,
+        clock_timestamp(),
+        session_user,
+        current_setting('application_name')
+    )
+    RETURNING log_id INTO STRICT v_log_id;
+
+    UPDATE customer.monthly_snapshot_control
+    SET
+        last_log_id = v_log_id,
+        closed_at = NULL,
+        closed_by = NULL,
+        close_note = NULL
+    WHERE snapshot_month = v_month;
+
+    RETURN jsonb_build_object(
+        'snapshot_month', v_month_label,
+        'status', 'open',
+        'log_id', v_log_id
+    );
+END
+$$;
+
+REVOKE ALL ON FUNCTION customer.reopen_snapshot_month(date, text) FROM PUBLIC;
+
+COMMENT ON FUNCTION customer.reopen_snapshot_month(date, text) IS
+'Opens a closed month again, so that it can be refreshed, restated and closed anew. Changes no row of it. Runs in the caller''s transaction and commits nothing.
+
+p_snapshot_month: any day of the month.
+p_reason: why a published month must change; kept in customer.monthly_snapshot_log.
+
+Returns a JSON object: snapshot_month (its last day, YYYY-MM-DD), status (open), log_id (the entry in customer.monthly_snapshot_log).
+
+Errors: SQLSTATE 22004 the month or the reason is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the reason is blank; 55000 the month is not closed; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
+
+COMMIT;

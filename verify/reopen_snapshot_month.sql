@@ -1,0 +1,42 @@
+-- Verify customer_monthly_snapshot:reopen_snapshot_month on pg
+
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+DO $$
+DECLARE
+    v_wrong text;
+BEGIN
+    SELECT string_agg(fact, ', ')
+    INTO v_wrong
+    FROM pg_proc
+    CROSS JOIN LATERAL (
+        VALUES
+            -- By its hash, so that a body replaced by hand is found.
+            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
+                = '8dbae42648b310e04ca8b5217455aa2f56e8aded2989df2cce03b185a0d5cfcd'),
+            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
+            ('volatility', provolatile = 'v'),
+            ('parallel safety', proparallel = 'u'),
+            ('security definer', prosecdef),
+            ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
+            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
+            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
+            ('no EXECUTE by PUBLIC', NOT EXISTS (
+                SELECT
+                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
+                WHERE grantee = 0
+            ))
+    ) AS expected (fact, holds)
+    WHERE pg_proc.oid = 'customer.reopen_snapshot_month(date, text)'::regprocedure
+        AND holds IS NOT TRUE;
+
+    IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'function customer.reopen_snapshot_month(date, text) is not as deployed: %', v_wrong;
+    END IF;
+END
+$$;
+
+ROLLBACK;

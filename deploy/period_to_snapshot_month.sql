@@ -21,8 +21,10 @@ BEGIN
                 HINT = 'Pass the period as YYYYMM, such as 202601 for January 2026.';
     END IF;
 
-    RETURN make_date(left(p_period, 4)::integer, right(p_period, 2)::integer, 1)
-        + INTERVAL '1 month - 1 day';
+    RETURN (
+        make_date(left(p_period, 4)::integer, right(p_period, 2)::integer, 1)
+        + INTERVAL '1 month - 1 day'
+    )::date;
 END
 $$;
 

@@ -28,7 +28,7 @@ BEGIN
     END IF;
 
     -- On a timestamp without time zone, date_trunc does not depend on the TimeZone.
-    RETURN date_trunc('month', p_day::timestamp) + INTERVAL '1 month - 1 day';
+    RETURN (date_trunc('month', p_day::timestamp) + INTERVAL '1 month - 1 day')::date;
 END
 $$;
 

@@ -48,8 +48,8 @@ BEGIN
                 HINT = 'Pass any day of the month, such as DATE ''2026-01-31''.';
     END IF;
 
-    v_year := extract(year FROM p_snapshot_month);
-    v_month := extract(month FROM p_snapshot_month);
+    v_year := extract(year FROM p_snapshot_month)::integer;
+    v_month := extract(month FROM p_snapshot_month)::integer;
     v_last_day := make_date(v_year + v_month / 12, v_month % 12 + 1, 1) - 1;
 
     -- A month that the package never wrote is held against today's contracts.

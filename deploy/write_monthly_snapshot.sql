@@ -29,10 +29,10 @@ DECLARE
     v_is_restating boolean := p_operation = 'restate';
     v_month date := customer.snapshot_month_of(p_snapshot_month);
     v_month_label text := to_char(v_month, 'YYYY-MM-DD');
-    v_month_start date := date_trunc('month', v_month::timestamp);
+    v_month_start date := date_trunc('month', v_month::timestamp)::date;
     v_next_month_start date := v_month + 1;
-    v_year_start date := date_trunc('year', v_month::timestamp);
-    v_next_year_start date := date_trunc('year', v_month::timestamp) + INTERVAL '1 year';
+    v_year_start date := date_trunc('year', v_month::timestamp)::date;
+    v_next_year_start date := (v_year_start + INTERVAL '1 year')::date;
     v_control customer.monthly_snapshot_control;
     v_count record;
     v_newest_month date;

@@ -211,9 +211,9 @@ BEGIN
             AND unsupported.snapshot_month = v_month
             AND NOT EXISTS (
                 SELECT
-                FROM supported
-                WHERE supported.company_id = unsupported.company_id
-                    AND supported.product_line_code = unsupported.product_line_code
+                FROM compared
+                WHERE compared.company_id = unsupported.company_id
+                    AND compared.product_line_code = unsupported.product_line_code
             )
         RETURNING unsupported.company_id
     )

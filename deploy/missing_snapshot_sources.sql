@@ -58,8 +58,7 @@ AS $$
             pg_attribute.attnum,
             format_type(pg_attribute.atttypid, pg_attribute.atttypmod) AS type_label,
             pg_type.typcategory,
-            -- A domain counts as the type that it restricts.
-            coalesce(nullif(pg_type.typbasetype, 0), pg_type.oid)::regtype AS base_type
+            base.type AS base_type
         FROM required_column
         LEFT JOIN pg_namespace
             ON pg_namespace.nspname = required_column.schema_name
@@ -74,6 +73,21 @@ AS $$
             AND NOT pg_attribute.attisdropped
         LEFT JOIN pg_type
             ON pg_type.oid = pg_attribute.atttypid
+        -- A domain counts as the type that it restricts, which may be a domain itself.
+        LEFT JOIN LATERAL (
+            WITH RECURSIVE step (type, next_type) AS (
+                SELECT pg_type.oid, pg_type.typbasetype
+                UNION ALL
+                SELECT inner_type.oid, inner_type.typbasetype
+                FROM step
+                JOIN pg_type AS inner_type
+                    ON inner_type.oid = step.next_type
+            )
+            SELECT type::regtype
+            FROM step
+            WHERE next_type = 0
+        ) AS base
+            ON TRUE
     ),
     missing_table AS (
         SELECT min(position) AS position, 'table ' || table_label AS source_object, 'is missing' AS problem

@@ -21,7 +21,8 @@ BEGIN
 
     IF p_day NOT BETWEEN DATE '0001-01-01' AND DATE '9999-12-31' THEN
         RAISE EXCEPTION 'the snapshot month must lie in the years 1 to 9999, but is %',
-            coalesce(to_char(p_day, 'YYYY-MM-DD BC'), p_day::text)
+            -- ISO 8601 whatever the DateStyle, also where to_char has nothing to say.
+            to_json(p_day) #>> '{}'
             USING
                 ERRCODE = 'invalid_parameter_value',
                 HINT = 'Pass any day of the month, such as DATE ''2026-01-31''.';

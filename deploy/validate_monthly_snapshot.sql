@@ -42,7 +42,8 @@ BEGIN
 
     IF p_snapshot_month < DATE '0001-01-01' OR p_snapshot_month > DATE '9999-12-31' THEN
         RAISE EXCEPTION 'the month to validate must lie in the years 1 to 9999, but is %',
-            coalesce(to_char(p_snapshot_month, 'YYYY-MM-DD BC'), p_snapshot_month::text)
+            -- ISO 8601 whatever the DateStyle, also where to_char has nothing to say.
+            to_json(p_snapshot_month) #>> '{}'
             USING
                 ERRCODE = 'invalid_parameter_value',
                 HINT = 'Pass any day of the month, such as DATE ''2026-01-31''.';

@@ -11,43 +11,65 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    v_month date;
+    v_months date[];
 BEGIN
-    -- Each month that was written is locked as a refresh locks it, so that a month
-    -- cannot be closed between this check and the writer's commit. In ascending
-    -- order, as all do who lock several months.
     IF TG_OP = 'INSERT' THEN
-        PERFORM customer.lock_open_snapshot_month(snapshot_month)
+        SELECT array_agg(snapshot_month)
+        INTO v_months
         FROM (
             SELECT DISTINCT snapshot_month
             FROM new_row
-            ORDER BY snapshot_month
         ) AS written_month;
     ELSIF TG_OP = 'UPDATE' THEN
-        PERFORM customer.lock_open_snapshot_month(snapshot_month)
+        SELECT array_agg(snapshot_month)
+        INTO v_months
         FROM (
             SELECT snapshot_month
             FROM old_row
             UNION
             SELECT snapshot_month
             FROM new_row
-            ORDER BY snapshot_month
         ) AS written_month;
     ELSIF TG_OP = 'DELETE' THEN
-        PERFORM customer.lock_open_snapshot_month(snapshot_month)
+        SELECT array_agg(snapshot_month)
+        INTO v_months
         FROM (
             SELECT DISTINCT snapshot_month
             FROM old_row
-            ORDER BY snapshot_month
         ) AS written_month;
     ELSE
-        -- TRUNCATE: all months there are.
-        PERFORM customer.lock_open_snapshot_month(snapshot_month)
-        FROM (
-            SELECT snapshot_month
-            FROM customer.monthly_snapshot_control
-            ORDER BY snapshot_month
-        ) AS written_month;
+        -- TRUNCATE empties also what an older snapshot does not show, and so it must be
+        -- refused where the months closed since then cannot be seen.
+        IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+            RAISE EXCEPTION 'customer.fct_customer_business_monthly_status can be truncated at READ COMMITTED only, not at %',
+                upper(current_setting('transaction_isolation'))
+                USING
+                    ERRCODE = 'object_not_in_prerequisite_state',
+                    HINT = 'DELETE the rows, or truncate in a transaction at READ COMMITTED.';
+        END IF;
+
+        SELECT array_agg(snapshot_month)
+        INTO v_months
+        FROM customer.monthly_snapshot_control;
     END IF;
+
+    -- Each month that was written is locked as a refresh locks it, so that it cannot be
+    -- closed between this check and the writer's commit: in ascending order, as all do who
+    -- lock several. And its control row gets a new version, so that whoever closes it with
+    -- an older snapshot gets a serialization failure.
+    FOR v_month IN
+        SELECT month
+        FROM unnest(v_months) AS month
+        ORDER BY month
+    LOOP
+        PERFORM customer.lock_open_snapshot_month(v_month);
+
+        UPDATE customer.monthly_snapshot_control
+        SET stale_rows = stale_rows
+        WHERE snapshot_month = v_month;
+    END LOOP;
 
     RETURN NULL;
 END
@@ -80,7 +102,7 @@ REVOKE ALL ON FUNCTION customer.guard_closed_months() FROM PUBLIC;
 
 COMMENT ON FUNCTION customer.guard_closed_months() IS
 'Trigger function: refuses any statement that would insert, update, delete or truncate rows of a closed month, or move rows into one. Per statement, not per row.
-SQLSTATE 55000: the month is closed; the message says by whom, when and why. 40001: the writer''s snapshot is older than the last write to the month.';
+SQLSTATE 55000: the month is closed (the message says by whom, when and why), or TRUNCATE at another isolation level than READ COMMITTED. 40001: the writer''s snapshot is older than the last write to the month.';
 COMMENT ON TRIGGER trg_snapshot_guard_insert ON customer.fct_customer_business_monthly_status IS
 'No row is added to a closed month.';
 COMMENT ON TRIGGER trg_snapshot_guard_update ON customer.fct_customer_business_monthly_status IS

@@ -15,7 +15,7 @@ BEGIN
         VALUES
             -- By its hash, so that a body replaced by hand is found.
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = 'f4909c5f8136ff01ed7dc28752f2e021024199b6c0bcfc991f325b5c04854508'),
+                = '98a567da47650594673afd37dea77d069347db41d3d6eabd9ddd051aa6a4c475'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'trigger'),
             ('volatility', provolatile = 'v'),

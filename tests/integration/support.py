@@ -1,0 +1,181 @@
+"""The commands that the tests run, as a user would run them, and the rows that they read."""
+
+import os
+import subprocess
+import time
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+# --- Commands ----------------------------------------------------------------
+
+
+def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, without a terminal; its output is text."""
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def psql(
+    database: str, *arguments: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run psql as the README does: no psqlrc, stop at the first error."""
+    return run(
+        "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, *arguments, **environment
+    )
+
+
+def sqitch(database: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a Sqitch command against a database."""
+    command, *rest = arguments
+    return run("sqitch", command, "--target", f"db:pg:{database}", *rest, **environment)
+
+
+def succeed(result: subprocess.CompletedProcess[str]) -> str:
+    """The standard output of a command that must have succeeded."""
+    assert result.returncode == 0, f"{result.args}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def fail(result: subprocess.CompletedProcess[str]) -> str:
+    """The error messages of a command that must have failed."""
+    assert result.returncode != 0, f"{result.args}\n{result.stdout}\n{result.stderr}"
+    return result.stderr
+
+
+def schema_dump(database: str) -> str:
+    """What pg_dump says of a database's schema, without what differs from run to run.
+
+    Sqitch's own schema is left out, because it outlives a revert.
+    """
+    dump = succeed(run("pg_dump", "--schema-only", "--exclude-schema=sqitch", "-d", database))
+    noise = ("\\restrict", "\\unrestrict", "-- Dumped from", "-- Dumped by")
+    return "\n".join(line for line in dump.splitlines() if not line.startswith(noise))
+
+
+def changes() -> list[str]:
+    """The changes of sqitch.plan, in order."""
+    lines = (PROJECT / "sqitch.plan").read_text(encoding="utf-8").splitlines()
+    return [line.split()[0] for line in lines if line and line[0] not in "%#@ "]
+
+
+# --- Rows of the source system -----------------------------------------------
+
+
+class Source:
+    """The platform's tables, filled by hand: each method adds one row."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+
+    def _insert(self, schema: str, table: str, **values: Any) -> None:
+        self.connection.execute(
+            sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+                sql.Identifier(schema, table),
+                sql.SQL(", ").join(map(sql.Identifier, values)),
+                sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            ),
+            list(values.values()),
+        )
+
+    def customer(self, company_id: str) -> None:
+        self._insert("customer", "年金客户", company_id=company_id)
+
+    def contract(self, company_id: str, **other: Any) -> None:
+        """A contract, and its customer if there is none; current unless told otherwise."""
+        self.customer(company_id)
+        values = {
+            "plan_code": "P1",
+            "product_line_code": "PL202",
+            "product_line_name": "企年受托",
+            "is_strategic": False,
+            "is_existing": False,
+            "status_year": 2026,
+            "contract_status": "正常",
+            "valid_from": "2020-01-01",
+            "valid_to": "9999-12-31",
+        }
+        self._insert(
+            "customer", "customer_plan_contract", company_id=company_id, **(values | other)
+        )
+
+    def _event(self, table: str, company_id: str, day: date | str, line: str) -> None:
+        values = {"上报月份": day, "产品线代码": line, "业务类型": "受托", "上报客户名称": "甲"}
+        self._insert("customer", table, company_id=company_id, **values)
+
+    def award(self, company_id: str, day: date | str = "2026-01-01", line: str = "PL202") -> None:
+        self._event("当年中标", company_id, day, line)
+
+    def loss(self, company_id: str, day: date | str = "2026-01-01", line: str = "PL202") -> None:
+        self._event("当年流失", company_id, day, line)
+
+    def detail(
+        self,
+        company_id: str | None,
+        amount: Decimal | str | None,
+        day: date | str = "2026-01-01",
+        line: str | None = "PL202",
+    ) -> None:
+        values = {"月度": day, "计划代码": "P1", "产品线代码": line, "期末资产规模": amount}
+        self._insert("business", "规模明细", company_id=company_id, **values)
+
+
+# --- Messages and waiting ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message from the server that is not an error."""
+
+    severity: str
+    sqlstate: str
+    message: str
+    hint: str | None
+
+
+def listen(connection: psycopg.Connection) -> list[Notice]:
+    """A list that from now on grows by each message that the connection receives."""
+    notices: list[Notice] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        # Now: what the diagnostic refers to is gone when this returns.
+        notices.append(
+            Notice(
+                diagnostic.severity_nonlocalized,
+                diagnostic.sqlstate,
+                diagnostic.message_primary,
+                diagnostic.message_hint,
+            )
+        )
+
+    connection.add_notice_handler(note)
+    return notices
+
+
+def wait_for_lock(observer: psycopg.Connection, holder: psycopg.Connection, call: Future) -> None:
+    """Return when a call under way waits for a lock that the holder has."""
+    deadline = time.monotonic() + 20
+    while not observer.execute(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND %s = ANY (pg_blocking_pids(pid)))",
+        [holder.info.backend_pid],
+    ).fetchone()[0]:
+        assert not call.done(), f"it did not wait, but ended: {call.exception() or call.result()}"
+        assert time.monotonic() < deadline, "it waits for no lock"
+        wait([call], timeout=0.01)

@@ -1,0 +1,1206 @@
+"""Several sessions at once: who waits for whom, and what each one finds and leaves.
+
+How one refresh waits for another in detail is in test_refresh.py, closing and reopening against
+every change in test_close.py. Here are the promises that take more: any two writers of a month,
+writers of many months, loads that have not committed, timeouts, callers at the higher isolation
+levels and their retries, transactions over several months, readers, and all of it at once.
+
+SNAPSHOT_SOAK_SECONDS says for how long the last tests keep everything busy.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager, suppress
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import IsolationLevel, sql
+from psycopg.errors import (
+    DeadlockDetected,
+    LockNotAvailable,
+    ObjectNotInPrerequisiteState,
+    QueryCanceled,
+    SerializationFailure,
+)
+from support import Source, listen, wait_for_lock
+
+SOAK_SECONDS = float(os.environ.get("SNAPSHOT_SOAK_SECONDS", "2"))
+
+JANUARY = date(2026, 1, 31)
+FEBRUARY = date(2026, 2, 28)
+MARCH = date(2026, 3, 31)
+MONTHS_OF_2026 = (
+    JANUARY,
+    FEBRUARY,
+    MARCH,
+    date(2026, 4, 30),
+    date(2026, 5, 31),
+    date(2026, 6, 30),
+    date(2026, 7, 31),
+    date(2026, 8, 31),
+    date(2026, 9, 30),
+    date(2026, 10, 31),
+    date(2026, 11, 30),
+    date(2026, 12, 31),
+)
+FACT = "customer.fct_customer_business_monthly_status"
+CONTROL = "customer.monthly_snapshot_control"
+LOG = "customer.monthly_snapshot_log"
+STORED = (FACT, CONTROL, LOG)
+TABLES = (
+    *STORED,
+    "customer.customer_plan_contract",
+    'customer."当年中标"',
+    'customer."当年流失"',
+    'customer."年金客户"',
+    'business."规模明细"',
+)
+
+# The ways to write a month, and the ways to close and reopen it.
+WRITES = {
+    "refresh": "SELECT customer.refresh_monthly_snapshot(%(month)s)",
+    "restate": "SELECT customer.restate_monthly_snapshot(%(month)s, 'why')",
+    "hook": (
+        "SELECT customer.post_etl_hook('annuity_performance', to_char(%(month)s::date, 'YYYYMM'))"
+    ),
+}
+CLOSING = {
+    "close": "SELECT customer.close_snapshot_month(%(month)s, 'published')",
+    "reopen": "SELECT customer.reopen_snapshot_month(%(month)s, 'why')",
+}
+OPERATIONS = WRITES | CLOSING
+
+LEVELS = {
+    "read committed": IsolationLevel.READ_COMMITTED,
+    "repeatable read": IsolationLevel.REPEATABLE_READ,
+    "serializable": IsolationLevel.SERIALIZABLE,
+}
+every_level = pytest.mark.parametrize("level", LEVELS)
+every_snapshot_level = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+
+
+@pytest.fixture(scope="module")
+def common_database(create_database, package_template) -> str:
+    name = create_database(package_template)
+    with psycopg.connect(autocommit=True) as server:
+        # Quicker, and nobody is to see what a crash would lose.
+        server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    return name
+
+
+class Pool:
+    """Connections that outlive a test: each costs a new backend, which must plan it all anew."""
+
+    def __init__(self, database: str) -> None:
+        self.database = database
+        self.idle: dict[tuple, list[psycopg.Connection]] = {}
+
+    def borrow(self, **parameters: Any) -> psycopg.Connection:
+        key = tuple(sorted(parameters.items()))
+        idle = self.idle.setdefault(key, [])
+        while idle:
+            connection = idle.pop()
+            with suppress(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+                connection.rollback()
+                return connection
+        return psycopg.connect(dbname=self.database, **parameters)
+
+    def give_back(self, connection: psycopg.Connection, **parameters: Any) -> None:
+        with suppress(psycopg.OperationalError):
+            connection.rollback()
+            connection.isolation_level = None
+            self.idle[tuple(sorted(parameters.items()))].append(connection)
+
+    def close(self) -> None:
+        for idle in self.idle.values():
+            for connection in idle:
+                connection.close()
+
+
+@pytest.fixture(scope="module")
+def pool(common_database) -> Iterator[Pool]:
+    pool = Pool(common_database)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def database(common_database, pool) -> str:
+    """One database for all tests of this file, emptied for each: quicker than a new one each."""
+    cleaner = pool.borrow()
+    # Without triggers: they guard closed months.
+    cleaner.execute("SET LOCAL session_replication_role = replica")
+    for table in TABLES:
+        cleaner.execute(f"DELETE FROM {table}")
+    cleaner.commit()
+    pool.give_back(cleaner)
+    return common_database
+
+
+@pytest.fixture
+def session(database, pool) -> Iterator[Callable[..., psycopg.Connection]]:
+    """A function that opens a session whose transactions have an isolation level."""
+    borrowed = []
+
+    def open_session(level: str = "read committed", **parameters: Any) -> psycopg.Connection:
+        connection = pool.borrow(**parameters)
+        borrowed.append((connection, parameters))
+        connection.isolation_level = LEVELS[level]
+        return connection
+
+    yield open_session
+    for connection, parameters in borrowed:
+        pool.give_back(connection, **parameters)
+
+
+@pytest.fixture
+def connection(session) -> psycopg.Connection:
+    """A session in autocommit mode."""
+    return session(autocommit=True)
+
+
+@pytest.fixture
+def hasty(session) -> psycopg.Connection:
+    """A session in autocommit mode to which waiting for a lock is an error."""
+    return session(autocommit=True, options="-c lock_timeout=500ms")
+
+
+@pytest.fixture
+def source(connection) -> Source:
+    """Three customers, each with a contract and AUM in every month of 2026."""
+    source = Source(connection)
+    with connection.transaction():
+        for company_id in ("C1", "C2", "C3"):
+            source.contract(company_id)
+            for month in MONTHS_OF_2026:
+                source.detail(company_id, "100", day=month.replace(day=1))
+    return source
+
+
+# --- What the sessions do, and what is there afterwards ----------------------
+
+
+def write(
+    connection: psycopg.Connection, month: date = JANUARY, name: str = "refresh"
+) -> dict[str, Any]:
+    return connection.execute(OPERATIONS[name], {"month": month}).fetchone()[0]
+
+
+def counts(result: dict[str, Any]) -> tuple[int, int, int, int, int]:
+    return tuple(result[key] for key in ("total", "inserted", "updated", "unchanged", "stale"))
+
+
+def stored(connection: psycopg.Connection) -> dict[str, list[tuple]]:
+    """Everything that the package stores, each row with what changes when it is written."""
+    return {
+        table: sorted(
+            connection.execute(
+                f"SELECT t::text, ctid::text, xmin::text FROM {table} AS t"
+            ).fetchall()
+        )
+        for table in STORED
+    }
+
+
+def months_stored(connection: psycopg.Connection) -> dict[date, int]:
+    """The number of rows of each month."""
+    return dict(
+        connection.execute(
+            f"SELECT snapshot_month, count(*) FROM {FACT} GROUP BY snapshot_month"
+        ).fetchall()
+    )
+
+
+def amounts(connection: psycopg.Connection, month: date = JANUARY) -> dict[str, int]:
+    """The AUM of each customer in a month."""
+    return dict(
+        connection.execute(
+            f"SELECT company_id, aum_balance::integer FROM {FACT} WHERE snapshot_month = %s",
+            [month],
+        ).fetchall()
+    )
+
+
+def errors_in(connection: psycopg.Connection, month: date = JANUARY) -> list[tuple[str, str]]:
+    """What validation finds wrong with a month."""
+    return connection.execute(
+        "SELECT check_name, detail FROM customer.validate_monthly_snapshot(%s)"
+        " WHERE severity = 'error' AND violations > 0",
+        [month],
+    ).fetchall()
+
+
+def reprice(connection: psycopg.Connection, amount: int, company_id: str = "%") -> None:
+    """Change the AUM of a customer, or of all, in January."""
+    connection.execute(
+        """
+        UPDATE business."规模明细"
+        SET "期末资产规模" = %s
+        WHERE company_id LIKE %s
+            AND "月度" = '2026-01-01'
+        """,
+        [amount, company_id],
+    )
+
+
+def retried(connection: psycopg.Connection, work: Callable[[], Any]) -> Any:
+    """Do work in a transaction, and again after a serialization failure, as the README says."""
+    for _ in range(10):
+        try:
+            with connection.transaction():
+                return work()
+        except SerializationFailure:
+            continue
+    raise AssertionError("ten serialization failures in a row")
+
+
+# --- Two writers of one month ------------------------------------------------
+
+
+@pytest.mark.parametrize("second_name", WRITES)
+@pytest.mark.parametrize("first_name", WRITES)
+def test_second_writer_waits_and_finds_nothing_to_do(
+    session, connection, start, source, first_name, second_name
+):
+    first, second = session(), session()
+    assert counts(write(first, JANUARY, first_name)) == (3, 3, 0, 0, 0)
+
+    call = start(write, second, JANUARY, second_name)
+    wait_for_lock(connection, first, call)
+    first.commit()
+    before = stored(connection)
+
+    assert counts(call.result(timeout=20)) == (3, 0, 0, 3, 0)
+    second.commit()
+    assert stored(connection)[FACT] == before[FACT]
+    assert len(stored(connection)[LOG]) == 2
+    assert errors_in(connection) == []
+
+
+def test_third_writer_waits_for_the_second(session, connection, start, source):
+    """Each finds what the one before it left, and none is overtaken by what it read before."""
+    write(connection)
+    first, *others = (session() for _ in range(3))
+    reprice(first, 1, "C1")
+    write(first)
+
+    calls = {start(write, other): other for other in others}
+    for call in calls:
+        wait_for_lock(connection, first, call)
+    first.commit()
+    [quicker], [slower] = wait(calls, timeout=20, return_when=FIRST_COMPLETED)
+    assert counts(quicker.result()) == (3, 0, 0, 3, 0)
+    wait_for_lock(connection, calls[quicker], slower)
+    reprice(connection, 2, "C2")
+    calls[quicker].commit()
+
+    assert counts(slower.result(timeout=20)) == (3, 0, 1, 2, 0)
+    calls[slower].commit()
+    assert amounts(connection) == {"C1": 1, "C2": 2, "C3": 100}
+
+
+def test_rolling_back_to_a_savepoint_lets_the_next_one_in(session, connection, hasty, source):
+    etl = session()
+    etl.execute("SAVEPOINT before_refresh")
+    write(etl)
+    with pytest.raises(LockNotAvailable):
+        write(hasty)
+
+    etl.execute("ROLLBACK TO SAVEPOINT before_refresh")
+
+    assert counts(write(hasty)) == (3, 3, 0, 0, 0)
+    etl.commit()
+    assert len(stored(connection)[LOG]) == 1
+
+
+# --- Different months --------------------------------------------------------
+
+
+def test_writers_of_different_months_do_not_wait(session, connection, source):
+    """Twelve transactions, open at once, each with a month of its own."""
+    names = [*WRITES] * 4
+    writers = [session(options="-c lock_timeout=500ms") for _ in MONTHS_OF_2026]
+    for writer, month, name in zip(writers, MONTHS_OF_2026, names, strict=True):
+        assert counts(write(writer, month, name)) == (3, 3, 0, 0, 0)
+    assert months_stored(connection) == {}
+
+    for writer in reversed(writers):
+        writer.commit()
+
+    assert months_stored(connection) == dict.fromkeys(MONTHS_OF_2026, 3)
+    for month in MONTHS_OF_2026:
+        assert errors_in(connection, month) == []
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("other_name", OPERATIONS)
+def test_no_operation_waits_for_another_month(
+    session, connection, hasty, source, name, other_name
+):
+    for month, operation in ((JANUARY, name), (FEBRUARY, other_name)):
+        write(connection, month)
+        if operation == "reopen":
+            write(connection, month, "close")
+    holder = session()
+    write(holder, JANUARY, name)
+
+    write(hasty, FEBRUARY, other_name)
+
+    holder.commit()
+    assert connection.execute(
+        f"SELECT operation FROM {LOG} ORDER BY log_id DESC LIMIT 2"
+    ).fetchall() == [(LOGGED.get(other_name, other_name),), (LOGGED.get(name, name),)]
+
+
+# What the log calls an operation, where that differs.
+LOGGED = {"hook": "refresh"}
+
+
+# --- A load under way --------------------------------------------------------
+
+
+def replace_details(etl: psycopg.Connection) -> None:
+    """As the ETL loads a month again: everything deleted, everything inserted."""
+    etl.execute("""DELETE FROM business."规模明细" WHERE "月度" = '2026-01-01'""")
+    for company_id in ("C1", "C2", "C3"):
+        Source(etl).detail(company_id, "7")
+
+
+def contracts(etl: psycopg.Connection, assignment: str) -> None:
+    etl.execute(
+        f"UPDATE customer.customer_plan_contract SET {assignment} WHERE company_id = 'C1'"
+    )
+
+
+# What a load does, and what the refresh after it counts.
+LOADS: dict[str, tuple[Callable[[psycopg.Connection], None], tuple[int, ...]]] = {
+    "detail inserted": (lambda etl: Source(etl).detail("C1", "1"), (3, 0, 1, 2, 0)),
+    "detail changed": (lambda etl: reprice(etl, 7), (3, 0, 3, 0, 0)),
+    "detail replaced": (replace_details, (3, 0, 3, 0, 0)),
+    "contract and customer added": (lambda etl: Source(etl).contract("C4"), (4, 1, 0, 3, 0)),
+    "contract ended": (lambda etl: contracts(etl, "valid_to = '2026-01-15'"), (2, 0, 0, 2, 1)),
+    "contract marked": (lambda etl: contracts(etl, "is_strategic = TRUE"), (3, 0, 1, 2, 0)),
+    "award": (lambda etl: Source(etl).award("C1"), (3, 0, 1, 2, 0)),
+    "loss": (lambda etl: Source(etl).loss("C1"), (3, 0, 1, 2, 0)),
+    "customer renamed": (
+        lambda etl: etl.execute("""UPDATE customer."年金客户" SET "客户名称" = '乙'"""),
+        (3, 0, 0, 3, 0),
+    ),
+}
+every_load = pytest.mark.parametrize(("load", "expected"), LOADS.values(), ids=LOADS.keys())
+
+
+@every_load
+def test_load_under_way_is_not_seen_and_then_seen(
+    session, connection, hasty, source, load, expected
+):
+    write(connection)
+    before = stored(connection)
+    etl = session()
+    load(etl)
+
+    assert counts(write(hasty)) == (3, 0, 0, 3, 0)
+    assert stored(connection)[FACT] == before[FACT]
+
+    etl.commit()
+    assert counts(write(hasty)) == expected
+    assert errors_in(connection) == []
+
+
+def test_load_that_is_rolled_back_is_never_seen(session, connection, hasty, source):
+    write(connection)
+    etl = session()
+    for load, _ in LOADS.values():
+        load(etl)
+        assert counts(write(hasty)) == (3, 0, 0, 3, 0)
+
+    etl.rollback()
+
+    assert counts(write(hasty)) == (3, 0, 0, 3, 0)
+    assert errors_in(connection) == []
+
+
+@every_load
+def test_load_that_commits_while_a_refresh_waits_is_seen(
+    session, connection, start, source, load, expected
+):
+    """The sources are read after the wait for the month, not before it."""
+    write(connection)
+    holder, waiting, etl = session(), session(), session()
+    write(holder)
+
+    call = start(write, waiting)
+    wait_for_lock(connection, holder, call)
+    load(etl)
+    etl.commit()
+    holder.commit()
+
+    assert counts(call.result(timeout=20)) == expected
+    waiting.commit()
+    assert errors_in(connection) == []
+
+
+def test_first_refresh_of_a_month_does_not_see_a_detail_under_way(
+    session, connection, hasty, source
+):
+    """Nothing is loaded yet as far as anyone can tell: the refresh warns, and does not wait."""
+    connection.execute('DELETE FROM business."规模明细"')
+    etl = session()
+    Source(etl).detail("C1", "5")
+    notices = listen(hasty)
+
+    assert counts(write(hasty)) == (3, 3, 0, 0, 0)
+    assert [notice.message for notice in notices if notice.severity == "WARNING"] == [
+        'business."规模明细" has no row for 2026-01-31: every AUM of the month is 0'
+    ]
+
+    etl.commit()
+    assert counts(write(hasty)) == (3, 0, 1, 2, 0)
+    assert amounts(connection) == {"C1": 5, "C2": 0, "C3": 0}
+
+
+def test_load_does_not_wait_for_a_refresh_under_way(session, connection, hasty, source):
+    """Whatever a load does to the sources while a month is written but not committed."""
+    refresher = session()
+    write(refresher)
+
+    for load, _ in LOADS.values():
+        load(hasty)
+
+    refresher.commit()
+    write(connection)
+    assert errors_in(connection) == []
+
+
+# New rows refer to their customers, and a foreign key locks what it refers to.
+CUSTOMER_LOCKS = {
+    "FOR NO KEY UPDATE": "SELECT FROM customer.\"年金客户\" WHERE company_id = 'C1' {}",
+    "UPDATE": "UPDATE customer.\"年金客户\" SET \"客户名称\" = '乙' WHERE company_id = 'C1'",
+}
+
+
+@pytest.mark.parametrize("lock", CUSTOMER_LOCKS)
+def test_refresh_does_not_wait_for_who_changes_a_customer(session, hasty, source, lock):
+    etl = session()
+    etl.execute(CUSTOMER_LOCKS[lock].format(lock))
+
+    assert counts(write(hasty)) == (3, 3, 0, 0, 0)
+
+
+def test_refresh_waits_for_who_locks_the_customer_of_a_new_row(
+    session, connection, hasty, source
+):
+    """Only the first time: rows that are there already need no look at their customer."""
+    etl = session()
+    etl.execute("""SELECT FROM customer."年金客户" WHERE company_id = 'C1' FOR UPDATE""")
+    with pytest.raises(LockNotAvailable):
+        write(hasty)
+    assert stored(connection) == {table: [] for table in STORED}
+    etl.rollback()
+    write(connection)
+
+    etl.execute("""SELECT FROM customer."年金客户" WHERE company_id = 'C1' FOR UPDATE""")
+    reprice(connection, 7)
+
+    assert counts(write(hasty)) == (3, 0, 3, 0, 0)
+
+
+# --- Timeouts ----------------------------------------------------------------
+
+TIMEOUTS = {
+    "lock_timeout": (LockNotAvailable, "55P03", "canceling statement due to lock timeout"),
+    "statement_timeout": (QueryCanceled, "57014", "canceling statement due to statement timeout"),
+}
+every_timeout = pytest.mark.parametrize("timeout", TIMEOUTS)
+
+
+@contextmanager
+def months_lock(holder: psycopg.Connection, month: date = JANUARY) -> Iterator[None]:
+    """The month is locked by somebody who is doing something with it."""
+    with holder.transaction(force_rollback=True):
+        holder.execute(f"SELECT FROM {CONTROL} WHERE snapshot_month = %s FOR UPDATE", [month])
+        yield
+
+
+@every_timeout
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_timeout_is_a_clear_error_and_leaves_nothing(
+    session, connection, source, name, timeout
+):
+    write(connection)
+    if name == "reopen":
+        write(connection, JANUARY, "close")
+    reprice(connection, 7)
+    before = stored(connection)
+    error, sqlstate, message = TIMEOUTS[timeout]
+    caller = session()
+    Source(caller).contract("C9")
+    caller.execute(f"SET LOCAL {timeout} = '20ms'")
+    notices = listen(caller)
+
+    with months_lock(session()), pytest.raises(error) as caught:
+        write(caller, JANUARY, name)
+    caller.commit()  # of a failed transaction: a rollback
+
+    assert (caught.value.sqlstate, caught.value.diag.message_primary) == (sqlstate, message)
+    # It says what it waited for.
+    assert "lock_snapshot_month" in caught.value.diag.context
+    assert notices == []
+    assert stored(connection) == before
+    assert connection.execute(
+        """SELECT count(*) FROM customer."年金客户" WHERE company_id = 'C9'"""
+    ).fetchone() == (0,)
+    write(caller, JANUARY, name)
+    caller.commit()
+    assert len(stored(connection)[LOG]) == len(before[LOG]) + 1
+
+
+@every_timeout
+def test_timeout_in_a_savepoint_leaves_the_load(session, connection, source, timeout):
+    """A load that would rather be without its snapshot than not be."""
+    write(connection)
+    before = stored(connection)
+    etl = session()
+    Source(etl).contract("C4")
+
+    with months_lock(session()):
+        with pytest.raises(TIMEOUTS[timeout][0]), etl.transaction():
+            etl.execute(f"SET LOCAL {timeout} = '20ms'")
+            write(etl, JANUARY, "hook")
+        etl.commit()
+
+    assert stored(connection) == before
+    assert counts(write(connection)) == (4, 1, 0, 3, 0)
+
+
+def test_session_idle_in_its_transaction_can_be_made_to_let_go(
+    session, connection, start, source
+):
+    """idle_in_transaction_session_timeout, where somebody refreshes and goes for lunch."""
+    idle, second = session(), session()
+    idle.execute("SET LOCAL idle_in_transaction_session_timeout = '100ms'")
+    write(idle)
+
+    call = start(write, second)
+
+    assert counts(call.result(timeout=20)) == (3, 3, 0, 0, 0)
+    second.commit()
+    assert len(stored(connection)[LOG]) == 1
+    with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+        idle.commit()
+
+
+# --- Callers at REPEATABLE READ and SERIALIZABLE -----------------------------
+# That a snapshot older than the last write to the month is refused, and one older than a
+# write to another month is not, is in test_refresh.py.
+
+
+@every_snapshot_level
+@pytest.mark.parametrize("name", WRITES)
+def test_two_loads_of_one_month_are_both_in_it_after_a_retry(
+    session, connection, start, source, name, level
+):
+    write(connection)
+    first, second = session(level), session(level)
+    reprice(first, 1, "C1")
+    reprice(second, 2, "C2")
+    write(first, JANUARY, name)
+
+    call = start(write, second, JANUARY, name)
+    wait_for_lock(connection, first, call)
+    first.commit()
+    with pytest.raises(SerializationFailure):
+        call.result(timeout=20)
+    second.rollback()
+    assert amounts(connection) == {"C1": 1, "C2": 100, "C3": 100}
+
+    def load() -> dict[str, Any]:
+        reprice(second, 2, "C2")
+        return write(second, JANUARY, name)
+
+    assert counts(retried(second, load)) == (3, 0, 1, 2, 0)
+    assert amounts(connection) == {"C1": 1, "C2": 2, "C3": 100}
+    assert errors_in(connection) == []
+
+
+@every_snapshot_level
+@every_load
+def test_load_after_the_callers_snapshot_is_for_the_next_refresh(
+    session, connection, source, level, load, expected
+):
+    """Its transaction sees the sources as they were, and says just that of them."""
+    write(connection)
+    before = stored(connection)
+    caller = session(level)
+    caller.execute("SELECT count(*) FROM customer.customer_plan_contract")
+    load(connection)
+
+    assert counts(write(caller)) == (3, 0, 0, 3, 0)
+    caller.commit()
+
+    assert stored(connection)[FACT] == before[FACT]
+    assert counts(write(connection)) == expected
+    assert errors_in(connection) == []
+
+
+def test_each_reading_what_the_other_writes_ends_in_a_serialization_failure(
+    session, connection, source
+):
+    """A load by what the snapshot says, and a refresh: one of the two must go first."""
+    write(connection)
+    reprice(connection, 50, "C2")
+    loader, refresher = session("serializable"), session("serializable")
+
+    def load() -> None:
+        reprice(loader, sum(amounts(loader).values()), "C1")
+
+    def refresh() -> None:
+        write(refresher)
+
+    refused = []
+
+    def attempt(step: Callable[[], Any], work: Callable[[], None]) -> None:
+        try:
+            step()
+        except SerializationFailure:
+            refused.append(work)
+
+    attempt(load, load)
+    attempt(refresh, refresh)
+    for one, work in ((loader, load), (refresher, refresh)):
+        if work not in refused:
+            attempt(one.commit, work)
+        one.rollback()
+
+    assert len(refused) == 1
+    retried(loader if refused == [load] else refresher, refused[0])
+    retried(refresher, refresh)
+    assert errors_in(connection) == []
+    # Refresh before load: 100 + 50 + 100. Load before refresh: 100 + 100 + 100.
+    assert amounts(connection) in (
+        {"C1": 250, "C2": 50, "C3": 100},
+        {"C1": 300, "C2": 50, "C3": 100},
+    )
+
+
+@every_snapshot_level
+def test_months_side_by_side_are_right_or_refused(session, connection, source, level):
+    """SERIALIZABLE may refuse what would have been right, and a retry cures it."""
+    writers = {month: session(level) for month in MONTHS_OF_2026}
+    for writer in writers.values():
+        writer.execute("SELECT count(*) FROM customer.customer_plan_contract")
+    refused = []
+    for month, writer in writers.items():
+        try:
+            write(writer, month)
+        except SerializationFailure:
+            refused.append(month)
+            writer.rollback()
+    for month, writer in writers.items():
+        try:
+            writer.commit()
+        except SerializationFailure:
+            refused.append(month)
+            writer.rollback()
+
+    assert not refused or level == "serializable"
+    for month in refused:
+        retried(writers[month], lambda month=month: write(writers[month], month))
+    assert months_stored(connection) == dict.fromkeys(MONTHS_OF_2026, 3)
+    for month in MONTHS_OF_2026:
+        assert errors_in(connection, month) == []
+
+
+# --- Several months in one transaction ---------------------------------------
+
+
+def test_ascending_transactions_queue(session, connection, start, source):
+    first, second = session(), session()
+    write(first, JANUARY)
+
+    def january_to_march() -> list[tuple[int, ...]]:
+        found = [counts(write(second, month)) for month in (JANUARY, FEBRUARY, MARCH)]
+        second.commit()
+        return found
+
+    call = start(january_to_march)
+    wait_for_lock(connection, first, call)
+    for month in (FEBRUARY, MARCH):
+        write(first, month)
+    first.commit()
+
+    assert call.result(timeout=20) == [(3, 0, 0, 3, 0)] * 3
+    assert months_stored(connection) == {JANUARY: 3, FEBRUARY: 3, MARCH: 3}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("loser_is_ascending", [True, False])
+def test_descending_against_ascending_is_a_clean_deadlock(
+    session, connection, start, source, name, loser_is_ascending
+):
+    """One of the two ends with 40P01 and leaves nothing; the other is not harmed."""
+    write(connection, FEBRUARY)
+    before = stored(connection)
+    # Who looks for deadlocks first finds this one and gives way.
+    loser = session(options="-c deadlock_timeout=20ms")
+    winner = session(options="-c deadlock_timeout=60s")
+    months = [JANUARY, FEBRUARY, MARCH]
+    orders = {loser: months, winner: months[::-1]}
+    if not loser_is_ascending:
+        orders = {loser: months[::-1], winner: months}
+    for one, amount in ((loser, 1), (winner, 2)):
+        Source(one).detail(f"C{amount}", str(amount))
+        write(one, orders[one][0], name)
+
+    def go_on() -> None:
+        for month in orders[winner][1:]:
+            write(winner, month, name)
+
+    write(winner, orders[winner][1], name)
+    call = start(go_on)
+    wait_for_lock(connection, loser, call)
+    with pytest.raises(DeadlockDetected) as caught:
+        for month in orders[loser][1:]:
+            write(loser, month, name)
+    assert (caught.value.sqlstate, caught.value.diag.message_primary) == (
+        "40P01",
+        "deadlock detected",
+    )
+    loser.rollback()
+    call.result(timeout=20)
+    assert stored(connection) == before
+    winner.commit()
+
+    assert months_stored(connection) == dict.fromkeys(months, 3)
+    assert amounts(connection) == {"C1": 100, "C2": 102, "C3": 100}
+    # One entry for each month that the winner wrote, FEBRUARY's of before, and none else.
+    assert len(stored(connection)[LOG]) == 1 + (
+        len(months) if orders[winner][1] == orders[winner][-1] else len(months) + 1
+    )
+    # The loser's load, done again in ascending order, is in it.
+    Source(loser).detail("C1", "1")
+    for month in months:
+        write(loser, month, name)
+    loser.commit()
+    assert amounts(connection) == {"C1": 101, "C2": 102, "C3": 100}
+    for month in months:
+        assert errors_in(connection, month) == []
+
+
+def test_change_by_hand_against_a_refresh_ends_in_a_clean_deadlock(
+    session, connection, start, source
+):
+    """Rows first and the month's lock second is the wrong way about: nobody should write them."""
+    write(connection)
+    before = stored(connection)
+    reprice(connection, 7)
+    refresher = session(options="-c deadlock_timeout=60s")
+    clerk = session(options="-c deadlock_timeout=20ms")
+    # The guard takes the month's lock after the row's, and here it must wait for the refresh,
+    # which waits for the row.
+    refresher.execute(f"SELECT FROM {CONTROL} WHERE snapshot_month = '2026-01-31' FOR UPDATE")
+    clerk.execute(f"SELECT FROM {FACT} WHERE company_id = 'C1' FOR UPDATE")
+    call = start(write, refresher)
+    wait_for_lock(connection, clerk, call)
+
+    with pytest.raises(DeadlockDetected):
+        clerk.execute(f"UPDATE {FACT} SET aum_balance = 9 WHERE company_id = 'C1'")
+    clerk.rollback()
+
+    assert counts(call.result(timeout=20)) == (3, 0, 3, 0, 0)
+    assert stored(connection) == before
+    refresher.commit()
+    assert amounts(connection) == {"C1": 7, "C2": 7, "C3": 7}
+
+
+# --- Readers -----------------------------------------------------------------
+
+READS = {
+    "rows": f"SELECT to_jsonb(t) FROM {FACT} AS t ORDER BY snapshot_month, company_id",
+    "trend": "SELECT to_jsonb(t) FROM customer.monthly_status_trend AS t"
+    " ORDER BY snapshot_month, product_line_code",
+    "control": f"SELECT to_jsonb(t) FROM {CONTROL} AS t ORDER BY snapshot_month",
+    "log": f"SELECT to_jsonb(t) FROM {LOG} AS t ORDER BY log_id",
+}
+
+# Where a refresh is held up, and by what.
+PAUSES = {
+    "reading the sources": 'LOCK TABLE business."规模明细" IN ACCESS EXCLUSIVE MODE',
+    "half-way through the rows": "SELECT pg_advisory_xact_lock(20260131)",
+    "writing the log": f"LOCK TABLE {LOG} IN SHARE MODE",
+}
+
+
+@pytest.fixture
+def pausing(connection) -> Iterator[None]:
+    """The second row that a refresh writes waits for an advisory lock."""
+    connection.execute(
+        f"""
+        CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_advisory_xact_lock_shared(20260131);
+            RETURN NEW;
+        END
+        $$;
+        CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON {FACT}
+        FOR EACH ROW WHEN (NEW.company_id = 'C2') EXECUTE FUNCTION public.pause();
+        """
+    )
+    yield
+    connection.execute(f"DROP TRIGGER pause ON {FACT}; DROP FUNCTION public.pause()")
+
+
+def read(connection: psycopg.Connection) -> dict[str, list]:
+    return {name: connection.execute(query).fetchall() for name, query in READS.items()}
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize("pause", PAUSES)
+@pytest.mark.usefixtures("pausing")
+def test_readers_neither_wait_nor_see_half_a_month(
+    session, connection, hasty, start, source, pause, is_first, name
+):
+    if not is_first:
+        write(connection)
+        reprice(connection, 7)
+        source.contract("C4")
+    before = read(hasty)
+    blocker, writer = session(), session()
+    blocker.execute(PAUSES[pause])
+
+    call = start(write, writer, JANUARY, name)
+    wait_for_lock(connection, blocker, call)
+    assert read(hasty) == before
+    blocker.rollback()
+    call.result(timeout=20)
+    assert read(hasty) == before
+    writer.commit()
+
+    after = read(hasty)
+    assert len(after["rows"]) == (3 if is_first else 4)
+    assert all(len(after[name]) == len(before[name]) + 1 for name in ("log",))
+    assert errors_in(hasty) == []
+
+
+@pytest.mark.usefixtures("pausing")
+def test_validation_does_not_wait_for_a_refresh(session, connection, hasty, start, source):
+    write(connection)
+    reprice(connection, 7)
+    blocker, writer = session(), session()
+    blocker.execute(PAUSES["half-way through the rows"])
+    call = start(write, writer)
+    wait_for_lock(connection, blocker, call)
+
+    # Not refreshed as far as anyone can tell.
+    assert [check for check, _ in errors_in(hasty)] == ["aum_balance"]
+
+    blocker.rollback()
+    call.result(timeout=20)
+    writer.commit()
+    assert errors_in(hasty) == []
+
+
+@every_snapshot_level
+def test_reader_with_a_snapshot_sees_one_state_throughout(
+    session, connection, hasty, source, level
+):
+    """A report of several queries is of one moment, whatever is refreshed meanwhile."""
+    write(connection)
+    reader = session(level)
+    before = read(reader)
+    for amount in (1, 2, 3):
+        reprice(connection, amount)
+        write(hasty)
+        assert read(reader) == before
+    reader.commit()
+
+    assert read(reader) != before
+
+
+# --- All of it at once -------------------------------------------------------
+
+SOAK_MONTHS = MONTHS_OF_2026[:4]
+
+# Customers come in pairs, and every change is made to both of a pair at once. In the order in
+# which rows are written all the firsts come before all the seconds.
+PAIRS = 12
+PAIRS_AT_MOST = 40
+
+# Rows that can only be seen of a month that is half written.
+HALF_WRITTEN = f"""
+    SELECT snapshot_month::text, substr(company_id, 2), count(*)::text
+    FROM {FACT}
+    GROUP BY snapshot_month, substr(company_id, 2)
+    HAVING count(*) <> 2
+        OR min(aum_balance) <> max(aum_balance)
+        OR bool_or(is_strategic) <> bool_and(is_strategic)
+        OR bool_or(is_winning_this_year) <> bool_and(is_winning_this_year)
+        OR min(plan_count) <> max(plan_count)
+    UNION ALL
+    SELECT snapshot_month::text, 'log', last_log_id::text
+    FROM {CONTROL} AS control
+    WHERE last_log_id IS NOT NULL
+        AND NOT EXISTS (
+            SELECT
+            FROM {LOG}
+            WHERE log_id = (
+                    SELECT max(log_id) FROM {LOG} WHERE snapshot_month = control.snapshot_month
+                )
+                AND log_id = control.last_log_id
+                AND (
+                    total IS NULL
+                    OR total + stale = (
+                        SELECT count(*) FROM {FACT} WHERE snapshot_month = control.snapshot_month
+                    )
+                )
+        )
+"""
+
+
+class Soak:
+    """Threads that each do something over and over, until time is up or one of them fails."""
+
+    def __init__(self, database: str, seconds: float) -> None:
+        self.database = database
+        self.deadline = time.monotonic() + seconds
+        self.failed = threading.Event()
+        self.failures: list[str] = []
+        self.done: dict[str, int] = {}
+        self.threads: list[threading.Thread] = []
+
+    def add(
+        self,
+        name: str,
+        work: Callable[[psycopg.Connection, random.Random], None],
+        options: str = "",
+    ) -> None:
+        self.done[name] = 0
+        self.threads.append(threading.Thread(target=self._repeat, args=(name, work, options)))
+
+    def _repeat(self, name: str, work: Callable, options: str) -> None:
+        choice = random.Random(name)
+        try:
+            with psycopg.connect(
+                dbname=self.database, autocommit=True, options=options
+            ) as connection:
+                while time.monotonic() < self.deadline and not self.failed.is_set():
+                    work(connection, choice)
+                    self.done[name] += 1
+        except Exception as error:  # noqa: BLE001 (whatever it is, the test must hear of it)
+            self.failures.append(f"{name}: {type(error).__name__}: {error}")
+            self.failed.set()
+
+    def run(self) -> None:
+        for thread in self.threads:
+            thread.start()
+        for thread in self.threads:
+            thread.join()
+        assert self.failures == []
+        # A premise: everyone had a turn.
+        assert min(self.done.values()) > 0, self.done
+
+
+def add_pair(connection: psycopg.Connection, number: int) -> None:
+    """A pair of customers with contracts, and AUM in each month as all have it."""
+    source = Source(connection)
+    for half in "AB":
+        source.contract(f"{half}{number:03}")
+    connection.execute(
+        """
+        INSERT INTO business."规模明细" ("月度", "计划代码", "产品线代码", "期末资产规模", company_id)
+        SELECT month, 'P1', 'PL202', 100, half || to_char(%s, 'FM000')
+        FROM unnest(%s::date[]) AS month
+        CROSS JOIN (VALUES ('A'), ('B')) AS pair (half)
+        """,
+        [number, [month.replace(day=1) for month in SOAK_MONTHS]],
+    )
+
+
+def change_sources(connection: psycopg.Connection, choice: random.Random) -> None:
+    """A load: something happens to a pair or to a month, and often the hook follows."""
+    number = choice.randrange(PAIRS_AT_MOST)
+    month = choice.choice(SOAK_MONTHS)
+    with connection.transaction():
+        pairs = connection.execute('SELECT count(*) / 2 FROM customer."年金客户"').fetchone()[0]
+        what = choice.choice(("reprice", "replace", "add", "end", "revive", "mark", "award"))
+        if what == "reprice":
+            connection.execute(
+                'UPDATE business."规模明细" SET "期末资产规模" = %s WHERE "月度" = %s',
+                [choice.randrange(1000), month.replace(day=1)],
+            )
+        elif what == "replace":
+            connection.execute(
+                """
+                WITH gone AS (
+                    DELETE FROM business."规模明细" WHERE "月度" = %s RETURNING *
+                )
+                INSERT INTO business."规模明细"
+                    ("月度", "计划代码", "产品线代码", "期末资产规模", company_id)
+                SELECT "月度", "计划代码", "产品线代码", %s, company_id FROM gone
+                """,
+                [month.replace(day=1), choice.randrange(1000)],
+            )
+        elif what == "add" and pairs < PAIRS_AT_MOST:
+            add_pair(connection, pairs)
+        elif what == "award":
+            for half in "AB":
+                Source(connection).award(f"{half}{number:03}")
+        else:
+            assignment = {
+                "end": "valid_to = '2026-01-15'",
+                "revive": "valid_to = '9999-12-31'",
+            }.get(what, "is_strategic = NOT is_strategic")
+            connection.execute(
+                f"UPDATE customer.customer_plan_contract SET {assignment}"
+                " WHERE substr(company_id, 2) = to_char(%s, 'FM000')",
+                [number],
+            )
+        if choice.random() < 0.5:
+            write(connection, month, "hook")
+
+
+def look_for_half_a_month(connection: psycopg.Connection, choice: random.Random) -> None:
+    found = connection.execute(HALF_WRITTEN).fetchall()
+    assert found == []
+    found = connection.execute(
+        """
+        SELECT snapshot_month::text, sum(customers) FILTER (WHERE product_line_code IS NULL)
+        FROM customer.monthly_status_trend
+        GROUP BY snapshot_month
+        HAVING sum(aum_balance) FILTER (WHERE product_line_code IS NULL)
+                <> sum(aum_balance) FILTER (WHERE product_line_code IS NOT NULL)
+            OR sum(customers) % 4 <> 0
+        """
+    ).fetchall()
+    assert found == []
+
+
+def refresh_some_month(connection: psycopg.Connection, choice: random.Random) -> None:
+    """One month a transaction; now and then the transaction comes to nothing."""
+    with connection.transaction(force_rollback=choice.random() < 0.2):
+        write(connection, choice.choice(SOAK_MONTHS))
+
+
+def do_anything(connection: psycopg.Connection, choice: random.Random) -> None:
+    """Any operation at any isolation level; retried until it is right or refused for good."""
+    month = choice.choice(SOAK_MONTHS)
+    name = choice.choice([*OPERATIONS])
+    connection.isolation_level = LEVELS[choice.choice([*LEVELS])]
+    try:
+        retried(connection, lambda: write(connection, month, name))
+    except ObjectNotInPrerequisiteState as error:
+        assert "is closed" in str(error) or "is not closed" in str(error)  # noqa: PT017
+
+
+@pytest.fixture
+def crowd(connection) -> None:
+    with connection.transaction():
+        for number in range(PAIRS):
+            add_pair(connection, number)
+        for month in SOAK_MONTHS:
+            write(connection, month)
+
+
+HASTY = "-c lock_timeout=200ms"
+
+
+@pytest.mark.usefixtures("crowd")
+def test_eight_refreshers_a_load_and_readers(database, connection):
+    soak = Soak(database, SOAK_SECONDS)
+    for number in range(8):
+        soak.add(f"refresher {number}", refresh_some_month)
+    soak.add("load", change_sources)
+    for number in range(2):
+        soak.add(f"reader {number}", look_for_half_a_month, HASTY)
+
+    soak.run()
+
+    for month in SOAK_MONTHS:
+        write(connection, month)
+        assert errors_in(connection, month) == []
+    look_for_half_a_month(connection, random.Random())
+
+
+@pytest.mark.usefixtures("crowd")
+def test_every_operation_at_every_level_at_once(database, connection):
+    """Errors are either 40001, which a retry cures, or say that a month is closed or is not."""
+
+    def load(connection: psycopg.Connection, choice: random.Random) -> None:
+        try:
+            change_sources(connection, choice)
+        except ObjectNotInPrerequisiteState as error:
+            assert "is closed" in str(error)  # noqa: PT017
+
+    soak = Soak(database, SOAK_SECONDS / 2)
+    for number in range(6):
+        soak.add(f"worker {number}", do_anything)
+    soak.add("load", load)
+    soak.add("reader", look_for_half_a_month, HASTY)
+
+    soak.run()
+
+    for month in SOAK_MONTHS:
+        if connection.execute(
+            f"SELECT closed_at IS NOT NULL FROM {CONTROL} WHERE snapshot_month = %s", [month]
+        ).fetchone()[0]:
+            write(connection, month, "reopen")
+        write(connection, month)
+        assert errors_in(connection, month) == []
+    # Of each month the log tells closes and reopens by turns, each of them once.
+    for month in SOAK_MONTHS:
+        turns = [
+            operation
+            for (operation,) in connection.execute(
+                f"SELECT operation FROM {LOG}"
+                " WHERE snapshot_month = %s AND operation IN ('close', 'reopen') ORDER BY log_id",
+                [month],
+            )
+        ]
+        assert turns == ["close", "reopen"] * (len(turns) // 2)
+
+
+def test_log_and_rows_of_a_soak_are_complete(database, connection, crowd):
+    """Each refresh that committed is in the log, with counts that add up to the rows there are."""
+    committed = {month: 1 for month in SOAK_MONTHS}
+    lock = threading.Lock()
+
+    def refresh(connection: psycopg.Connection, choice: random.Random) -> None:
+        month = choice.choice(SOAK_MONTHS)
+        if choice.random() < 0.3:
+            with connection.transaction():
+                reprice(connection, choice.randrange(1000))
+                write(connection, month)
+        else:
+            write(connection, month)
+        with lock:
+            committed[month] += 1
+
+    soak = Soak(database, SOAK_SECONDS / 4)
+    for number in range(4):
+        soak.add(f"refresher {number}", refresh)
+    soak.run()
+
+    assert (
+        dict(
+            connection.execute(
+                sql.SQL("SELECT snapshot_month, count(*) FROM {} GROUP BY snapshot_month").format(
+                    sql.SQL(LOG)
+                )
+            ).fetchall()
+        )
+        == committed
+    )
+    # What was inserted is what is there.
+    assert dict(
+        connection.execute(
+            f"SELECT snapshot_month, sum(inserted)::integer FROM {LOG} GROUP BY snapshot_month"
+        ).fetchall()
+    ) == months_stored(connection)

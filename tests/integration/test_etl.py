@@ -1,0 +1,862 @@
+"""The package as the last step of an ETL: a small one, which loads as the platform's does.
+
+It runs as a role with the rights to load and EXECUTE on customer.post_etl_hook, and no other.
+"""
+
+import uuid
+from calendar import monthrange
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from support import Source, listen, psql, succeed
+
+JANUARY = date(2026, 1, 31)
+FACT = ("customer", "fct_customer_business_monthly_status")
+CONTROL = ("customer", "monthly_snapshot_control")
+LOG = ("customer", "monthly_snapshot_log")
+STORED_TABLES = (FACT, CONTROL, LOG)
+# In an order in which they can be emptied.
+TABLES = (
+    *STORED_TABLES,
+    ("business", "规模明细"),
+    ("customer", "customer_plan_contract"),
+    ("customer", "当年中标"),
+    ("customer", "当年流失"),
+    ("customer", "年金客户"),
+)
+
+
+# --- The ETL -----------------------------------------------------------------
+
+
+class Detail(NamedTuple):
+    """A row of the AUM workbook."""
+
+    月度: str
+    业务类型: str
+    计划类型: str
+    计划代码: str
+    组合代码: str
+    company_id: str | None
+    产品线代码: str
+    期末资产规模: str | None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A contract as it stands when the file is loaded."""
+
+    company_id: str
+    plan_code: str
+    product_line_code: str
+    product_line_name: str
+    is_strategic: bool = False
+    is_existing: bool = False
+
+
+@dataclass(frozen=True)
+class File:
+    """What the ETL loads in one run."""
+
+    details: tuple[Detail, ...]
+    contracts: tuple[Contract, ...]
+
+
+class Etl:
+    """WorkDataHub's ETL in small. Each step runs in whatever transaction its connection is in."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self.connection = connection
+
+    def replace_details(self, details: tuple[Detail, ...]) -> None:
+        """Delete what is there for each (月度, 业务类型, 计划类型) of the file; insert its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.executemany(
+                """
+                DELETE FROM business."规模明细"
+                WHERE ("月度", "业务类型", "计划类型") = (%s, %s, %s)
+                """,
+                sorted({detail[:3] for detail in details}),
+            )
+            cursor.executemany(
+                sql.SQL('INSERT INTO business."规模明细" ({}) VALUES ({})').format(
+                    sql.SQL(", ").join(map(sql.Identifier, Detail._fields)),
+                    sql.SQL(", ").join(sql.Placeholder() * len(Detail._fields)),
+                ),
+                details,
+            )
+
+    def sync_contracts(
+        self, contracts: tuple[Contract, ...], first_day: date = date(2026, 1, 1)
+    ) -> None:
+        """Close the versions that are no longer true, and open those that are from first_day on."""
+        file = Jsonb([asdict(contract) for contract in contracts])
+        wanted = """
+            WITH wanted AS (
+                SELECT *
+                FROM jsonb_populate_recordset(NULL::customer.customer_plan_contract, %s)
+            )
+        """
+        self.connection.execute(
+            """
+            INSERT INTO customer."年金客户" (company_id)
+            SELECT jsonb_array_elements(%s) ->> 'company_id'
+            ON CONFLICT DO NOTHING
+            """,
+            [file],
+        )
+        self.connection.execute(
+            wanted
+            + """
+            UPDATE customer.customer_plan_contract AS contract
+            SET valid_to = %s
+            WHERE valid_to = '9999-12-31'
+                AND NOT EXISTS (
+                    SELECT
+                    FROM wanted
+                    WHERE (wanted.company_id, wanted.plan_code, wanted.product_line_code,
+                            wanted.product_line_name, wanted.is_strategic, wanted.is_existing)
+                        = (contract.company_id, contract.plan_code, contract.product_line_code,
+                            contract.product_line_name, contract.is_strategic,
+                            contract.is_existing)
+                )
+            """,
+            [file, first_day - timedelta(days=1)],
+        )
+        self.connection.execute(
+            wanted
+            + """
+            INSERT INTO customer.customer_plan_contract (
+                company_id, plan_code, product_line_code, product_line_name,
+                is_strategic, is_existing, status_year, contract_status, valid_from
+            )
+            SELECT
+                company_id, plan_code, product_line_code, product_line_name,
+                is_strategic, is_existing, %s, '正常', %s
+            FROM wanted
+            WHERE NOT EXISTS (
+                SELECT
+                FROM customer.customer_plan_contract AS contract
+                WHERE contract.company_id = wanted.company_id
+                    AND contract.plan_code = wanted.plan_code
+                    AND contract.product_line_code = wanted.product_line_code
+                    AND contract.valid_to = '9999-12-31'
+            )
+            """,
+            [file, first_day.year, first_day],
+        )
+
+    def call_hook(self, *arguments: str | None) -> dict[str, Any]:
+        return self.connection.execute(
+            sql.SQL("SELECT customer.post_etl_hook({})").format(
+                sql.SQL(", ").join(sql.Placeholder() * len(arguments))
+            ),
+            arguments,
+        ).fetchone()[0]
+
+    def load(
+        self, file: File, domain: str | None = "annuity_performance", period: str | None = "202601"
+    ) -> dict[str, Any]:
+        """One run, up to but not including the commit."""
+        self.replace_details(file.details)
+        self.sync_contracts(file.contracts)
+        return self.call_hook(domain, period)
+
+    def run(self, file: File, *arguments: str | None) -> dict[str, Any]:
+        """One run, committed."""
+        result = self.load(file, *arguments)
+        self.connection.commit()
+        return result
+
+
+# --- What it loads, and the snapshot that this makes -------------------------
+
+# What was loaded before. The file of January replaces the first two rows, and no other.
+EARLIER_DETAILS = (
+    Detail("2026-01-01", "企年受托", "单一计划", "P1", "A", "甲", "PL202", "9999"),
+    Detail("2026-01-31", "企年受托", "集合计划", "P2", "C", "乙", "PL202", "8888"),
+    Detail("2026-01-01", "职年受托", "职业年金", "P8", "A", "戊", "PL204", "90"),
+    Detail("2025-12-31", "企年受托", "单一计划", "P1", "A", "甲", "PL202", "400000"),
+    Detail("2026-02-01", "企年受托", "单一计划", "P1", "A", "甲", "PL202", "50000"),
+)
+EARLIER_CONTRACTS = (
+    Contract("甲", "P1", "PL202", "企年受托", is_strategic=False, is_existing=True),
+    Contract("乙", "P2", "PL202", "企年受托"),
+    Contract("戊", "P8", "PL204", "职年受托"),
+    Contract("己", "P9", "PL202", "企年受托", is_strategic=True),
+)
+
+JANUARY_FILE = File(
+    details=(
+        Detail("2026-01-01", "企年受托", "单一计划", "P1", "A", "甲", "PL202", "1000.1250"),
+        Detail("2026-01-01", "企年受托", "单一计划", "P1", "B", "甲", "PL202", "500"),
+        Detail("2026-01-01", "企年投资", "单一计划", "P1", "A", "甲", "PL201", "300.5550"),
+        Detail("2026-01-31", "企年受托", "集合计划", "P2", "C", "乙", "PL202", "-20.0049"),
+        Detail("2026-01-01", "企年受托", "集合计划", "P3", "C", "乙", "PL202", "0.3"),
+        Detail("2026-01-01", "企年受托", "集合计划", "P3", "D", "乙", "PL202", None),
+        Detail("2026-01-01", "企年受托", "集合计划", "P4", "C", None, "PL202", "7.77"),
+        Detail("2026-01-01", "企年投资", "集合计划", "P5", "C", "丁", "PL201", "11"),
+    ),
+    contracts=(
+        Contract("甲", "P1", "PL202", "企年受托", is_strategic=True, is_existing=True),
+        Contract("甲", "P1", "PL201", "企年投资", is_existing=True),
+        Contract("乙", "P2", "PL202", "企年受托"),
+        Contract("乙", "P3", "PL202", "企年受托"),
+        Contract("丙", "P7", "PL202", "企年受托"),
+        Contract("戊", "P8", "PL204", "职年受托"),
+    ),
+)
+
+# Strategic, existing, new, winning, churned; AUM; plans.
+JANUARY_SNAPSHOT = [
+    (JANUARY, "丙", "PL202", "企年受托", False, False, True, True, False, Decimal("0.00"), 1),
+    (JANUARY, "乙", "PL202", "企年受托", False, False, False, False, True, Decimal("-19.70"), 2),
+    (JANUARY, "戊", "PL204", "职年受托", False, False, False, False, False, Decimal("90.00"), 1),
+    (JANUARY, "甲", "PL201", "企年投资", False, True, False, False, False, Decimal("300.56"), 1),
+    (JANUARY, "甲", "PL202", "企年受托", True, True, False, True, False, Decimal("1500.13"), 1),
+]
+JANUARY_RESULT = {
+    "status": "refreshed",
+    "snapshot_month": "2026-01-31",
+    "total": 5,
+    "upserted": 5,
+    "inserted": 5,
+    "updated": 0,
+    "unchanged": 0,
+    "stale": 0,
+    "deleted": 0,
+    "aum_total": 1870.99,
+    "aum_unattributed": 18.77,
+}
+
+
+def with_amount(file: File, portfolio: str, amount: str) -> File:
+    """The file, corrected: 甲 has another amount in one portfolio of PL202."""
+    return replace(
+        file,
+        details=tuple(
+            detail._replace(期末资产规模=amount)
+            if (detail.company_id, detail.产品线代码, detail.组合代码) == ("甲", "PL202", portfolio)
+            else detail
+            for detail in file.details
+        ),
+    )
+
+
+# --- Fixtures ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def common_database(create_database, package_template) -> str:
+    """One database for all tests of this file: quicker than a new one each."""
+    return create_database(package_template)
+
+
+@pytest.fixture(scope="module")
+def etl_role(common_database) -> Iterator[str]:
+    """What a platform's ETL may do: load, and call the hook (granted by sql/grants.sql)."""
+    role = f"etl_{uuid.uuid4().hex[:12]}"
+    grants = """
+        CREATE ROLE {0} LOGIN PASSWORD {1};
+        ALTER ROLE {0} SET lock_timeout = '10s';
+        GRANT USAGE ON SCHEMA business TO {0};
+        GRANT SELECT, INSERT, DELETE ON business."规模明细" TO {0};
+        GRANT SELECT, INSERT ON customer."年金客户" TO {0};
+        GRANT SELECT, INSERT, UPDATE ON customer.customer_plan_contract TO {0};
+        GRANT USAGE ON SEQUENCE customer.customer_plan_contract_contract_id_seq TO {0};
+    """
+    with psycopg.connect(dbname=common_database) as connection:
+        connection.execute(sql.SQL(grants).format(sql.Identifier(role), sql.Literal(role)))
+    succeed(psql(common_database, "-v", f"etl={role}", "-f", "sql/grants.sql"))
+    yield role
+    with psycopg.connect(dbname=common_database) as connection:
+        connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
+
+
+@pytest.fixture
+def database(common_database) -> str:
+    """That database, emptied."""
+    with psycopg.connect(dbname=common_database) as connection:
+        # Without triggers: they guard closed months.
+        connection.execute("SET session_replication_role = replica")
+        for table in TABLES:
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table)))
+    return common_database
+
+
+@pytest.fixture
+def platform(connection) -> Source:
+    """The platform's tables as earlier runs left them, and no snapshot."""
+    etl = Etl(connection)
+    etl.replace_details(EARLIER_DETAILS)
+    etl.sync_contracts(EARLIER_CONTRACTS, first_day=date(2025, 1, 1))
+    source = Source(connection)
+    source.award("甲", "2026-12-31")
+    source.award("丙", "2026-01-01")
+    source.award("乙", "2025-12-31")
+    source.award("乙", "2027-01-01")
+    source.loss("乙", "2026-06-15")
+    source.loss("甲", "2025-12-31")
+    source.loss("戊", "2027-01-01")
+    return source
+
+
+@pytest.fixture
+def connect_etl(platform, connect, etl_role) -> Callable[..., Etl]:
+    """A function that logs in as the ETL."""
+
+    def log_in(**parameters: Any) -> Etl:
+        return Etl(connect(user=etl_role, password=etl_role, **parameters))
+
+    return log_in
+
+
+@pytest.fixture
+def etl(connect_etl) -> Etl:
+    return connect_etl()
+
+
+# --- What the tests look at, from a session of the owner ---------------------
+
+
+def snapshot(connection: psycopg.Connection) -> list[tuple]:
+    """Every stored row but for updated_at, by customer and product line."""
+    return connection.execute(
+        """
+        SELECT
+            snapshot_month, company_id, product_line_code, product_line_name,
+            is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year,
+            aum_balance, plan_count
+        FROM customer.fct_customer_business_monthly_status
+        ORDER BY snapshot_month, company_id COLLATE "C", product_line_code COLLATE "C"
+        """
+    ).fetchall()
+
+
+def versions(connection: psycopg.Connection) -> dict[tuple[str, str], tuple]:
+    """What changes of a stored row when it is written or locked."""
+    return {
+        (company_id, line): version
+        for company_id, line, *version in connection.execute(
+            """
+            SELECT company_id, product_line_code, ctid::text, xmin::text, xmax::text, updated_at
+            FROM customer.fct_customer_business_monthly_status
+            """
+        )
+    }
+
+
+def rows(connection: psycopg.Connection, *tables: tuple[str, str]) -> dict[str, list[tuple]]:
+    """All rows of the tables, or of all, each with its version."""
+    return {
+        table: sorted(
+            connection.execute(
+                sql.SQL("SELECT t::text, ctid::text, xmin::text FROM {} AS t").format(
+                    sql.Identifier(schema, table)
+                )
+            ).fetchall()
+        )
+        for schema, table in tables or TABLES
+    }
+
+
+def log(connection: psycopg.Connection) -> list[dict[str, Any]]:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT * FROM customer.monthly_snapshot_log ORDER BY log_id"
+        ).fetchall()
+
+
+NOTHING_STORED = {table: [] for _, table in STORED_TABLES}
+
+
+# --- Loads that commit -------------------------------------------------------
+
+
+def test_the_role_of_these_tests_has_nothing_of_the_package_but_the_hook(etl):
+    functions = etl.connection.execute(
+        """
+        SELECT oid::regprocedure::text
+        FROM pg_proc
+        WHERE pronamespace = 'customer'::regnamespace
+            AND proname <> 'set_contract_updated_at'
+            AND has_function_privilege(oid, 'EXECUTE')
+        """
+    ).fetchall()
+    assert functions == [("customer.post_etl_hook(text,text)",)]
+    for schema, table in STORED_TABLES:
+        assert not etl.connection.execute(
+            "SELECT has_any_column_privilege(%s, 'SELECT, INSERT, UPDATE, REFERENCES')"
+            " OR has_table_privilege(%s, 'DELETE, TRUNCATE, TRIGGER')",
+            [f"{schema}.{table}"] * 2,
+        ).fetchone()[0]
+
+
+def test_a_load_and_its_snapshot_become_visible_together(connection, etl, etl_role):
+    before = rows(connection)
+    started_at = etl.connection.execute("SELECT CURRENT_TIMESTAMP").fetchone()[0]
+
+    result = etl.load(JANUARY_FILE)
+
+    assert rows(connection) == before
+    etl.connection.commit()
+    assert snapshot(connection) == JANUARY_SNAPSHOT
+    assert {updated_at for *_, updated_at in versions(connection).values()} == {started_at}
+    (entry,) = log(connection)
+    assert result == JANUARY_RESULT | {"log_id": entry["log_id"]}
+    assert (entry["snapshot_month"], entry["operation"]) == (JANUARY, "refresh")
+    assert (entry["total"], entry["inserted"]) == (5, 5)
+    assert (entry["aum_total"], entry["aum_unattributed"]) == (
+        Decimal("1870.99"),
+        Decimal("18.77"),
+    )
+    assert entry["invoked_by"] == etl_role
+
+
+def test_a_load_replaces_what_it_loads_and_keeps_contract_versions(connection, etl):
+    """A premise of the other tests: the ETL here does what the platform's does."""
+    etl.run(JANUARY_FILE)
+
+    assert connection.execute(
+        'SELECT "月度"::text, "计划代码", "期末资产规模" FROM business."规模明细"'
+        " WHERE \"产品线代码\" IN ('PL202', 'PL204')"
+        ' ORDER BY "月度", "计划代码" COLLATE "C", "组合代码", "期末资产规模"'
+    ).fetchall() == [
+        ("2025-12-31", "P1", Decimal("400000.0000")),
+        ("2026-01-01", "P1", Decimal("1000.1250")),
+        ("2026-01-01", "P1", Decimal("500.0000")),
+        ("2026-01-01", "P3", Decimal("0.3000")),
+        ("2026-01-01", "P3", None),
+        ("2026-01-01", "P4", Decimal("7.7700")),
+        ("2026-01-01", "P8", Decimal("90.0000")),
+        ("2026-01-31", "P2", Decimal("-20.0049")),
+        ("2026-02-01", "P1", Decimal("50000.0000")),
+    ]
+    assert connection.execute(
+        """
+        SELECT company_id, plan_code, product_line_code, is_strategic,
+            valid_from::text, valid_to::text
+        FROM customer.customer_plan_contract
+        ORDER BY company_id COLLATE "C", plan_code, product_line_code, valid_from
+        """
+    ).fetchall() == [
+        ("丙", "P7", "PL202", False, "2026-01-01", "9999-12-31"),
+        ("乙", "P2", "PL202", False, "2025-01-01", "9999-12-31"),
+        ("乙", "P3", "PL202", False, "2026-01-01", "9999-12-31"),
+        ("己", "P9", "PL202", True, "2025-01-01", "2025-12-31"),
+        ("戊", "P8", "PL204", False, "2025-01-01", "9999-12-31"),
+        ("甲", "P1", "PL201", False, "2026-01-01", "9999-12-31"),
+        ("甲", "P1", "PL202", False, "2025-01-01", "2025-12-31"),
+        ("甲", "P1", "PL202", True, "2026-01-01", "9999-12-31"),
+    ]
+
+
+def test_an_autocommitting_connection_in_a_transaction_block(connection, connect_etl):
+    etl = connect_etl(autocommit=True)
+    before = rows(connection)
+
+    with etl.connection.transaction():
+        result = etl.load(JANUARY_FILE)
+        assert rows(connection) == before
+
+    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
+    assert snapshot(connection) == JANUARY_SNAPSHOT
+
+
+def test_an_autocommitting_connection_without_a_transaction_block(connection, connect_etl):
+    etl = connect_etl(autocommit=True)
+
+    etl.replace_details(JANUARY_FILE.details)
+    etl.sync_contracts(JANUARY_FILE.contracts)
+    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+
+    result = etl.call_hook("annuity_performance", "202601")
+
+    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
+    assert snapshot(connection) == JANUARY_SNAPSHOT
+
+
+@pytest.mark.parametrize(
+    "arguments", [("annuity_performance",), ("annuity_performance", None)], ids=["omitted", "NULL"]
+)
+def test_an_etl_without_a_period_means_the_current_month(connection, etl, arguments):
+    # In the same transaction as the hook, so that it is the same day.
+    today = etl.connection.execute("SELECT CURRENT_DATE").fetchone()[0]
+    first_day = today.replace(day=1)
+    etl.replace_details(
+        tuple(detail._replace(月度=first_day) for detail in JANUARY_FILE.details[:2])
+    )
+    etl.sync_contracts(JANUARY_FILE.contracts[:1])
+
+    etl.call_hook(*arguments)
+    etl.connection.commit()
+
+    last_day = today.replace(day=monthrange(today.year, today.month)[1])
+    assert [row[:3] + row[9:] for row in snapshot(connection)] == [
+        (last_day, "甲", "PL202", Decimal("1500.13"), 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "date_style"),
+    [
+        ("UTC", "ISO, YMD"),
+        ("Pacific/Kiritimati", "German, DMY"),
+        ("America/Los_Angeles", "SQL, MDY"),
+        ("Pacific/Kiritimati", "Postgres, DMY"),
+        ("Asia/Shanghai", "ISO, DMY"),
+    ],
+)
+def test_time_zone_and_date_style_of_the_session_make_no_difference(
+    connection, connect_etl, time_zone, date_style
+):
+    options = f"-c TimeZone={time_zone} -c DateStyle={date_style}".replace(", ", ",\\ ")
+    etl = connect_etl(options=options)
+    assert etl.connection.execute(
+        "SELECT current_setting('TimeZone'), current_setting('DateStyle')"
+    ).fetchone() == (time_zone, date_style)
+
+    result = etl.run(JANUARY_FILE)
+
+    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
+    assert snapshot(connection) == JANUARY_SNAPSHOT
+
+
+# --- Loads that fail ---------------------------------------------------------
+
+
+class EtlError(Exception):
+    """Something went wrong in the ETL's own code."""
+
+
+def break_in_sql(etl: Etl) -> None:
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        etl.connection.execute("SELECT 1 / 0")
+    etl.connection.commit()
+
+
+def break_in_python(etl: Etl) -> None:
+    with pytest.raises(EtlError), etl.connection:
+        raise EtlError
+
+
+def break_off(etl: Etl) -> None:
+    etl.connection.close()
+
+
+@pytest.mark.parametrize(
+    "break_down",
+    [
+        pytest.param(break_in_sql, id="an error in SQL"),
+        pytest.param(break_in_python, id="an error in Python"),
+        pytest.param(break_off, id="the session ends"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False], ids=["first load", "later load"])
+def test_a_failure_after_the_hook_leaves_nothing(connection, connect_etl, is_first, break_down):
+    if not is_first:
+        connect_etl().run(JANUARY_FILE)
+    etl = connect_etl()
+    before = rows(connection)
+
+    assert etl.load(with_amount(JANUARY_FILE, "A", "2"))["upserted"] == (5 if is_first else 1)
+    break_down(etl)
+
+    assert rows(connection) == before
+    assert len(log(connection)) == (0 if is_first else 1)
+
+
+def do_nothing(etl: Etl, owner: psycopg.Connection) -> None:
+    pass
+
+
+def close_january(etl: Etl, owner: psycopg.Connection) -> None:
+    owner.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
+
+
+def empty_details(etl: Etl, owner: psycopg.Connection) -> None:
+    etl.connection.execute('DELETE FROM business."规模明细"')
+
+
+def misspell_setting(etl: Etl, owner: psycopg.Connection) -> None:
+    etl.connection.execute("SET LOCAL customer.post_etl_hooks = maybe")
+
+
+FEBRUARY_FILE = replace(
+    JANUARY_FILE,
+    details=tuple(detail._replace(月度="2026-02-01") for detail in JANUARY_FILE.details),
+)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "file", "arguments", "sqlstate", "message", "hint"),
+    [
+        pytest.param(
+            close_january,
+            with_amount(JANUARY_FILE, "A", "2"),
+            ("annuity_performance", "202601"),
+            "55000",
+            "month 2026-01-31 is closed: by ",
+            "reopen_snapshot_month(DATE '2026-01-31', 'why')",
+            id="a closed month",
+        ),
+        pytest.param(
+            empty_details,
+            FEBRUARY_FILE,
+            ("annuity_performance", "202601"),
+            "55000",
+            'business."规模明细" has no row for 2026-01-31',
+            "restate_monthly_snapshot(DATE '2026-01-31', 'why')",
+            id="the file of another month",
+        ),
+        pytest.param(
+            misspell_setting,
+            JANUARY_FILE,
+            ("annuity_performance", "202601"),
+            "22023",
+            'the setting customer.post_etl_hooks must be on or off, but is "maybe"',
+            "SET LOCAL customer.post_etl_hooks = off",
+            id="a senseless setting",
+        ),
+        pytest.param(
+            do_nothing,
+            JANUARY_FILE,
+            ("annuity_performance", "2026-01"),
+            "22023",
+            'the period must be six digits YYYYMM with a month 01 to 12, but is "2026-01"',
+            "such as 202601",
+            id="a bad period",
+        ),
+        pytest.param(
+            do_nothing,
+            JANUARY_FILE,
+            (None, "202601"),
+            "22004",
+            "the domain must not be NULL",
+            "'annuity_performance'",
+            id="no domain",
+        ),
+    ],
+)
+def test_a_failure_in_the_hook_leaves_nothing_of_the_load(
+    connection, etl, prepare, file, arguments, sqlstate, message, hint
+):
+    etl.run(JANUARY_FILE)
+    prepare(etl, connection)
+    before = rows(connection)
+
+    with pytest.raises(psycopg.Error) as error:
+        etl.load(file, *arguments)
+    # Even an ETL that takes no notice of the error commits nothing.
+    etl.connection.commit()
+
+    assert error.value.sqlstate == sqlstate
+    assert error.value.diag.message_primary.startswith(message)
+    assert hint in error.value.diag.message_hint
+    assert rows(connection) == before
+
+
+# --- Loading again -----------------------------------------------------------
+
+
+def test_the_same_file_again_changes_nothing(connection, etl):
+    etl.run(JANUARY_FILE)
+    before = versions(connection)
+    details = rows(connection, ("business", "规模明细"))
+
+    result = etl.run(JANUARY_FILE)
+
+    assert rows(connection, ("business", "规模明细")) != details  # replaced, by the same values
+    assert versions(connection) == before
+    assert result == JANUARY_RESULT | {
+        "upserted": 0,
+        "inserted": 0,
+        "unchanged": 5,
+        "log_id": result["log_id"],
+    }
+    assert [(entry["upserted"], entry["unchanged"]) for entry in log(connection)] == [
+        (5, 0),
+        (0, 5),
+    ]
+
+
+def without_detail(file: File, plan_code: str, portfolio: str) -> File:
+    return replace(
+        file,
+        details=tuple(
+            detail
+            for detail in file.details
+            if (detail.计划代码, detail.组合代码) != (plan_code, portfolio)
+        ),
+    )
+
+
+def with_contract(file: File, new: Contract) -> File:
+    """The file with one contract more, or another version of one that it has."""
+    others = tuple(
+        contract
+        for contract in file.contracts
+        if (contract.company_id, contract.plan_code, contract.product_line_code)
+        != (new.company_id, new.plan_code, new.product_line_code)
+    )
+    return replace(file, contracts=(*others, new))
+
+
+@pytest.mark.parametrize(
+    ("file", "changed_row", "changed_result"),
+    [
+        pytest.param(
+            with_amount(JANUARY_FILE, "A", "2000.1250"),
+            ("甲", "PL202", "企年受托", True, True, False, True, False, Decimal("2500.13"), 1),
+            {"upserted": 1, "updated": 1, "unchanged": 4, "aum_total": 2870.99},
+            id="another amount",
+        ),
+        pytest.param(
+            with_amount(JANUARY_FILE, "A", "1000.1299"),
+            None,
+            {"unchanged": 5},
+            id="another amount, the same to the cent",
+        ),
+        pytest.param(
+            without_detail(JANUARY_FILE, "P3", "C"),
+            ("乙", "PL202", "企年受托", False, False, False, False, True, Decimal("-20.00"), 2),
+            {"upserted": 1, "updated": 1, "unchanged": 4, "aum_total": 1870.69},
+            id="one row less",
+        ),
+        pytest.param(
+            with_contract(
+                JANUARY_FILE, Contract("戊", "P8", "PL204", "职年受托", is_strategic=True)
+            ),
+            ("戊", "PL204", "职年受托", True, False, False, False, False, Decimal("90.00"), 1),
+            {"upserted": 1, "updated": 1, "unchanged": 4},
+            id="a contract that became strategic",
+        ),
+        pytest.param(
+            with_contract(JANUARY_FILE, Contract("丁", "P5", "PL201", "企年投资")),
+            ("丁", "PL201", "企年投资", False, False, False, False, False, Decimal("11.00"), 1),
+            {
+                "total": 6,
+                "upserted": 1,
+                "inserted": 1,
+                "unchanged": 5,
+                "aum_total": 1881.99,
+                "aum_unattributed": 7.77,
+            },
+            id="one contract more",
+        ),
+    ],
+)
+def test_a_corrected_file_changes_just_its_rows(connection, etl, file, changed_row, changed_result):
+    etl.run(JANUARY_FILE)
+    before = versions(connection)
+    changed = [(JANUARY, *changed_row)] if changed_row else []
+
+    result = etl.run(file)
+
+    nothing = {"upserted": 0, "inserted": 0, "updated": 0, "unchanged": 0}
+    assert result == JANUARY_RESULT | nothing | changed_result | {"log_id": result["log_id"]}
+    assert {row[1:3]: row for row in snapshot(connection)} == {
+        row[1:3]: row for row in JANUARY_SNAPSHOT + changed
+    }
+    after = versions(connection)
+    assert {key for key in after if after[key] != before.get(key)} == {row[1:3] for row in changed}
+    for *_, updated_at in (after[row[1:3]] for row in changed):
+        assert updated_at > max(version[-1] for version in before.values())
+
+
+def test_a_contract_that_left_the_file_leaves_its_row_and_is_counted(connection, etl):
+    etl.run(JANUARY_FILE)
+    before = versions(connection)
+    notices = listen(etl.connection)
+
+    result = etl.run(replace(JANUARY_FILE, contracts=JANUARY_FILE.contracts[:-1]))
+
+    assert (result["total"], result["unchanged"], result["stale"]) == (4, 4, 1)
+    assert (result["aum_total"], result["aum_unattributed"]) == (1780.99, 108.77)
+    assert versions(connection) == before
+    assert [
+        notice.message.split(" are ")[0] for notice in notices if notice.severity == "WARNING"
+    ] == ["1 stale rows of 2026-01-31"]
+
+
+def test_a_hook_before_the_contracts_shows_in_aum_unattributed(connection, etl):
+    etl.replace_details(JANUARY_FILE.details)
+    too_early = etl.call_hook("annuity_performance", "202601")
+    etl.sync_contracts(JANUARY_FILE.contracts)
+    in_time = etl.call_hook("annuity_performance", "202601")
+    etl.connection.commit()
+
+    # 300.555 of 甲 in PL201, who has no contract in that product line yet.
+    assert (too_early["aum_total"], too_early["aum_unattributed"]) == (1570.43, 319.33)
+    assert (in_time["aum_total"], in_time["aum_unattributed"]) == (1870.99, 18.77)
+    assert [entry["aum_unattributed"] for entry in log(connection)] == [
+        Decimal("319.33"),
+        Decimal("18.77"),
+    ]
+    # The contract that the sync closed was still current when the hook came too early.
+    assert (too_early["stale"], in_time["stale"]) == (0, 1)
+
+
+# --- Skipping ----------------------------------------------------------------
+
+SWITCHED_OFF = {"status": "skipped", "reason": "customer.post_etl_hooks is off"}
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_the_setting_skips_the_transaction_that_makes_it_and_no_other(connection, connect_etl, end):
+    etl, other_etl = connect_etl(), connect_etl()
+    etl.connection.execute("SET LOCAL customer.post_etl_hooks = off")
+    assert etl.load(JANUARY_FILE) == SWITCHED_OFF
+
+    assert other_etl.call_hook("annuity_performance", "202601")["status"] == "refreshed"
+    other_etl.connection.rollback()
+    getattr(etl.connection, end)()
+    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+
+    result = etl.run(JANUARY_FILE)
+
+    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
+    assert snapshot(connection) == JANUARY_SNAPSHOT
+
+
+def test_a_load_that_skips_the_hook_is_still_a_load(connection, etl):
+    etl.connection.execute("SET LOCAL customer.post_etl_hooks = off")
+    etl.run(JANUARY_FILE)
+
+    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+    assert connection.execute(
+        'SELECT sum("期末资产规模") FROM business."规模明细"'
+        " WHERE \"月度\" BETWEEN '2026-01-01' AND '2026-01-31'"
+    ).fetchone() == (Decimal("1889.7451"),)
+    assert connection.execute(
+        "SELECT count(*) FROM customer.customer_plan_contract WHERE valid_to = '9999-12-31'"
+    ).fetchone() == (6,)
+
+
+def test_the_setting_of_a_session_skips_all_its_transactions(connection, connect_etl):
+    etl = connect_etl(options="-c customer.post_etl_hooks=off")
+
+    assert [etl.run(JANUARY_FILE), etl.run(JANUARY_FILE)] == [SWITCHED_OFF, SWITCHED_OFF]
+
+    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+    etl.connection.execute("SET customer.post_etl_hooks = on")
+    assert etl.run(JANUARY_FILE)["status"] == "refreshed"
+
+
+@pytest.mark.parametrize("domain", ["annuity_income", "annual_award", "annual_loss"])
+def test_loads_of_other_domains_leave_the_snapshot_alone(connection, etl, domain):
+    etl.run(JANUARY_FILE)
+    before = rows(connection, *STORED_TABLES)
+
+    result = etl.run(with_amount(JANUARY_FILE, "A", "2"), domain)
+
+    assert result == {"status": "skipped", "reason": f"domain {domain} has no monthly snapshot"}
+    assert rows(connection, *STORED_TABLES) == before

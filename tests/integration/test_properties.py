@@ -1,0 +1,809 @@
+"""The package on random source systems, held against the oracle (oracle.py), with Hypothesis.
+
+Keys are few, so that they meet, and dates and amounts are the ones on which rules turn. Every
+example runs in one transaction that is rolled back.
+
+    scripts/test -k properties                              some 800 examples, about a minute
+    HYPOTHESIS_PROFILE=thorough scripts/test -k properties  20 times as many, and other ones
+                                                            each time
+
+The examples of the default profile are always the same (derandomize): a red run is then due to
+the change at hand and is red again when it is run again, here or elsewhere, without a database
+of examples that CI would have to keep. Looking for what nobody has thought of is the thorough
+profile's work; what it finds it prints with a line @reproduce_failure to paste above the test.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import oracle
+import psycopg
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from oracle import OPEN, Contract, Control, Detail, Event, Key, Operation, Row, Sources
+from psycopg import sql
+from psycopg.types.json import set_json_loads
+
+settings.register_profile(
+    "default",
+    derandomize=True,
+    database=None,
+    deadline=None,  # A busy machine is no failure.
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "thorough",
+    derandomize=False,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+FACTOR = 20 if PROFILE == "thorough" else 1
+
+
+def examples(number: int) -> settings:
+    """So many examples in the default profile."""
+    return settings(settings.get_profile(PROFILE), max_examples=number * FACTOR)
+
+
+# --- What source systems are made of -------------------------------------------
+
+# Company and product line written one after the other read alike: 123PL.
+COMPANIES = ["1", "12", "123", "A"]
+PRODUCT_LINES = ["23PL", "3PL", "PL"]
+# Awards, losses and AUM detail have no foreign keys, and anything may stand in them.
+LOOSE_COMPANIES = [*COMPANIES, *COMPANIES, None, "", " ", "a", "A ", "9"]
+LOOSE_PRODUCT_LINES = [*PRODUCT_LINES, *PRODUCT_LINES, *PRODUCT_LINES, None, "", "pl", "123PL"]
+NAMES = ["企年受托", "企年投资", "PL", "pl", "Ä", "~"]
+PLANS = ["P1", "P2", "p1"]
+FLAGS = [True, False, None]
+MONTHS = [date(2024, 2, 29), date(2025, 12, 31), date(2026, 1, 31), date(2026, 2, 28)]
+# What 月度 and 上报月份 may be: the edges of each month and year, a day within, and days of months
+# that are never written.
+DAYS = sorted(
+    {edge + timedelta(days=step) for edge in MONTHS for step in (-1, 0, 1)}
+    | {month.replace(day=1) for month in MONTHS}
+    | {month.replace(day=15) for month in MONTHS}
+    | {month.replace(day=1) - timedelta(days=1) for month in MONTHS}
+    | {date(year, 1, 1) for year in (2024, 2025, 2027)}
+    | {date(year, 12, 31) for year in (2024, 2026)}
+    | {date(2025, 1, 31), date(2025, 2, 28), date(2023, 2, 28), date(2026, 7, 1)}
+)
+# Of a contract version; more often than not current, and begun before any month.
+STARTS = [date(2020, 1, 1)] * 8 + [
+    edge + timedelta(days=step) for edge in MONTHS for step in (-20, 0, 1)
+]
+ENDS = [OPEN] * 16 + [
+    None,
+    None,
+    date(9999, 12, 30),
+    *(edge + timedelta(days=step) for edge in MONTHS for step in (-1, 0, 1)),
+]
+# Halves of a cent, which only together round up, or do not; and what a float cannot hold.
+AMOUNTS = [
+    None,
+    *(Decimal(units) / 10_000 for units in (0, 1, 49, -49, 50, -50, 51, 12250, 20025, -20025)),
+    *(Decimal(yuan) for yuan in ("100", "-100", "33.3333", "1234567.8949", "99999999999999.9999")),
+]
+
+
+def one_of(values: list) -> st.SearchStrategy:
+    return st.sampled_from(values)
+
+
+def some(items: st.SearchStrategy, many: int) -> st.SearchStrategy[list]:
+    """As often as not a few, so that a failure shrinks well; else about so many."""
+    return st.lists(items, max_size=4) | st.lists(items, min_size=many // 2, max_size=many * 3 // 2)
+
+
+# Mostly one month, so that it meets what happened to it before.
+months = one_of([*MONTHS, *[date(2026, 1, 31)] * 4])
+days = one_of(DAYS) | one_of([day for day in DAYS if date(2025, 12, 31) <= day <= date(2026, 2, 1)])
+
+# Without ids: those are given out when a row is stored.
+contracts = st.builds(
+    partial(Contract, 0),
+    one_of(COMPANIES),
+    one_of(PRODUCT_LINES),
+    one_of(PLANS),
+    one_of(NAMES),
+    one_of(FLAGS),
+    one_of(FLAGS),
+    one_of(STARTS),
+    one_of(ENDS),
+)
+events = st.builds(partial(Event, 0), one_of(LOOSE_COMPANIES), one_of(LOOSE_PRODUCT_LINES), days)
+details = st.builds(
+    partial(Detail, 0),
+    one_of(LOOSE_COMPANIES),
+    one_of(LOOSE_PRODUCT_LINES),
+    days,
+    one_of(AMOUNTS),
+)
+
+
+source_systems = st.tuples(
+    some(contracts, 8), some(events, 6), some(events, 6), some(details, 12)
+).map(lambda lists: Sources(*lists))
+
+
+# --- What may happen to them ---------------------------------------------------
+
+Table = Literal["contracts", "awards", "losses", "details"]
+
+
+class Add(NamedTuple):
+    """The ETL loads a row."""
+
+    table: Table
+    row: Contract | Event | Detail
+
+
+class Drop(NamedTuple):
+    """The ETL takes one away; position counts round and round."""
+
+    table: Table
+    position: int
+
+
+class Unload(NamedTuple):
+    """The ETL takes all AUM of a month away."""
+
+    month: date
+
+
+class Amend(NamedTuple):
+    """The contract sync changes a contract: closes it, opens it, marks or renames it."""
+
+    position: int
+    column: str
+    value: Any
+
+
+class Write(NamedTuple):
+    """Someone refreshes or restates a month, on any day of it."""
+
+    operation: Operation
+    day: date
+
+
+class Close(NamedTuple):
+    month: date
+
+
+class Reopen(NamedTuple):
+    month: date
+
+
+class Tamper(NamedTuple):
+    """The owner changes a stored row behind the package's back, and sets it."""
+
+    position: int
+    column: str
+    value: Any
+
+
+class Remove(NamedTuple):
+    """The owner deletes a stored row."""
+
+    position: int
+
+
+class Plant(NamedTuple):
+    """The owner inserts a row, unless there is one."""
+
+    row: Row
+
+
+positions = st.integers(0, 20)
+amendments = st.one_of(
+    st.builds(Amend, positions, st.just("valid_to"), one_of(ENDS)),
+    st.builds(Amend, positions, st.just("is_strategic"), one_of(FLAGS)),
+    st.builds(Amend, positions, st.just("is_existing"), one_of(FLAGS)),
+    st.builds(Amend, positions, st.just("product_line_name"), one_of(NAMES)),
+    st.builds(Amend, positions, st.just("plan_code"), one_of(PLANS)),
+)
+loads = st.one_of(
+    st.builds(Add, st.just("contracts"), contracts),
+    st.builds(Add, one_of(["awards", "losses"]), events),
+    st.builds(Add, st.just("details"), details),
+    st.builds(Drop, one_of(["contracts", "awards", "losses", "details"]), positions),
+    st.builds(Unload, months),
+)
+stored_values: dict[str, st.SearchStrategy] = {
+    "product_line_name": one_of(NAMES),
+    "is_strategic": st.booleans(),
+    "is_existing": st.booleans(),
+    "is_new": st.booleans(),
+    "is_winning_this_year": st.booleans(),
+    "is_churned_this_year": st.booleans(),
+    "aum_balance": one_of([Decimal("0.00"), Decimal("0.01"), Decimal("-0.01"), Decimal("7.00")]),
+    "plan_count": st.integers(0, 3),
+}
+assert tuple(stored_values) == oracle.VALUES
+stored_rows = st.builds(
+    Row, months, one_of(COMPANIES), one_of(PRODUCT_LINES), *stored_values.values()
+)
+tamperings = st.one_of(
+    *(
+        st.builds(Tamper, positions, st.just(column), values)
+        for column, values in stored_values.items()
+    ),
+    st.builds(Remove, positions),
+    st.builds(Plant, stored_rows),
+)
+days_to_write = months.flatmap(
+    lambda month: one_of([month, month.replace(day=1), month.replace(day=9)])
+)
+operations = one_of(["refresh", "restate"])
+writes = st.builds(Write, operations, days_to_write)
+closings = st.one_of(st.builds(Close, months), st.builds(Reopen, months))
+Step = Add | Drop | Unload | Amend | Write | Close | Reopen | Tamper | Remove | Plant
+changes = st.one_of(amendments, loads, tamperings, closings)
+# Some changes, then a month is written; and again.
+histories = st.lists(
+    st.tuples(st.lists(changes, max_size=5), writes).map(lambda some: [*some[0], some[1]]),
+    min_size=1,
+    max_size=9,
+).map(lambda rounds: [step for steps in rounds for step in steps])
+
+
+# --- The database, and the oracle beside it ------------------------------------
+
+FACT = "customer.fct_customer_business_monthly_status"
+COLUMNS = ", ".join(Row._fields)
+KEY_MATCHES = "(snapshot_month, company_id, product_line_code) = (%s, %s, %s)"
+
+SOURCE_TABLES: dict[Table, tuple[str, tuple[str, ...]]] = {
+    "contracts": ("customer.customer_plan_contract", Contract._fields),
+    "awards": ('customer."当年中标"', ("id", "company_id", "产品线代码", "上报月份")),
+    "losses": ('customer."当年流失"', ("id", "company_id", "产品线代码", "上报月份")),
+    "details": (
+        'business."规模明细"',
+        ("id", "company_id", "产品线代码", "月度", "期末资产规模"),
+    ),
+}
+
+PREPARATION = """
+    -- So that one plan may have two current contracts: the package does not rely on this key.
+    ALTER TABLE customer.customer_plan_contract DROP CONSTRAINT uq_active_contract;
+
+    -- So that names are compared in bytes only if the package says so: by ICU PL is above pl.
+    ALTER TABLE customer.customer_plan_contract
+        ALTER product_line_name TYPE varchar(50) COLLATE "und-x-icu";
+
+    -- What the package does not read has a default.
+    ALTER TABLE customer.customer_plan_contract ALTER contract_status SET DEFAULT '正常';
+    ALTER TABLE customer.customer_plan_contract ALTER status_year SET DEFAULT 2026;
+    ALTER TABLE customer."当年中标" ALTER "业务类型" SET DEFAULT '受托';
+    ALTER TABLE customer."当年中标" ALTER "上报客户名称" SET DEFAULT '某公司';
+    ALTER TABLE customer."当年流失" ALTER "业务类型" SET DEFAULT '受托';
+    ALTER TABLE customer."当年流失" ALTER "上报客户名称" SET DEFAULT '某公司';
+    ALTER TABLE business."规模明细" ALTER "计划代码" SET DEFAULT 'P1';
+"""
+
+CALLS = {
+    "refresh": "SELECT customer.refresh_monthly_snapshot(%s)",
+    "restate": "SELECT customer.restate_monthly_snapshot(%s, 'history')",
+    "close": "SELECT customer.close_snapshot_month(%s, 'published')",
+    "reopen": "SELECT customer.reopen_snapshot_month(%s, 'a mistake')",
+}
+REFUSALS = {
+    "the month is closed": r"month {} is closed: by .+ at .+ UTC \(published\)",
+    "the month is not closed": r"month {} is not closed",
+    "the month holds no rows": r"month {} holds no rows, .+",
+    "no version covers the month": r"no contract version covers {}, .+",
+    "it would overwrite AUM with zeros": r'business."规模明细" has no row for {}, .+ with zeros',
+}
+WARNINGS = {
+    "no AUM": "every AUM of the month is 0",
+    "no contract": "no contract is current",
+    "stale rows": "stale rows of",
+    "today's contracts": "today's contracts were used",
+}
+
+
+NOTHING = Sources([], [], [], [])
+
+
+class World:
+    """The database under test and, beside it, what it must hold.
+
+    Whatever happens, happens to both, and then they are compared.
+    """
+
+    def __init__(self, connection: psycopg.Connection, sources: Sources) -> None:
+        self.connection = connection
+        self.sources = Sources([], [], [], [], frozenset(COMPANIES), frozenset(PRODUCT_LINES))
+        self.stored: dict[date, oracle.Rows] = {}
+        self.control: dict[date, Control] = {}
+        self.log_entries = 0
+        self.last_id = 0
+        self.places: dict[tuple[date, Key], str] = {}
+        self.load(sources)
+
+    def execute(self, statement: str, *values: Any) -> psycopg.Cursor:
+        return self.connection.execute(statement, values or None)
+
+    def take(self, step: Step) -> None:
+        match step:
+            case Add(table, row):
+                self.load(NOTHING._replace(**{table: [row]}))
+            case Drop(table, position):
+                self.drop(table, position)
+            case Unload(month):
+                self.unload(month)
+            case Amend(position, column, value):
+                self.amend(position, column, value)
+            case Write(operation, day):
+                self.write(operation, day)
+                self.validate(oracle.last_day(day))
+            case Close(month):
+                self.close(month)
+            case Reopen(month):
+                self.reopen(month)
+            case Tamper(position, column, value):
+                self.tamper(self.pick(position), column, value)
+            case Remove(position):
+                self.remove(self.pick(position))
+            case Plant(row):
+                self.plant(row)
+
+    # What the ETL does
+
+    def load(self, sources: Sources) -> None:
+        """Add source rows."""
+        for name, (table, columns) in SOURCE_TABLES.items():
+            rows = [self.with_id(row) for row in getattr(sources, name)]
+            getattr(self.sources, name).extend(rows)
+            if rows:
+                statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
+                    sql.SQL(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+                )
+                with self.connection.cursor().copy(statement) as copy:
+                    for row in rows:
+                        copy.write_row(row)
+
+    def with_id(self, row: Any) -> Any:
+        self.last_id += 1
+        return row._replace(**{row._fields[0]: self.last_id})
+
+    def drop(self, name: Table, position: int) -> None:
+        rows = getattr(self.sources, name)
+        if rows:
+            row = rows.pop(position % len(rows))
+            table, columns = SOURCE_TABLES[name]
+            self.execute(f"DELETE FROM {table} WHERE {columns[0]} = %s", row[0])
+
+    def unload(self, month: date) -> None:
+        gone = {row.id for row in oracle.details_of(self.sources, month)}
+        self.sources.details[:] = [row for row in self.sources.details if row.id not in gone]
+        self.execute('DELETE FROM business."规模明细" WHERE id = ANY (%s)', list(gone))
+
+    def amend(self, position: int, column: str, value: Any) -> None:
+        rows = self.sources.contracts
+        if rows:
+            index = position % len(rows)
+            rows[index] = rows[index]._replace(**{column: value})
+            self.execute(
+                f"UPDATE customer.customer_plan_contract SET {column} = %s WHERE contract_id = %s",
+                value,
+                rows[index].contract_id,
+            )
+
+    def know(self, company_id: str, product_line_code: str) -> None:
+        """Add a customer and a product line, unless they are known."""
+        self.execute(
+            'INSERT INTO customer."年金客户" (company_id) VALUES (%s) ON CONFLICT DO NOTHING',
+            company_id,
+        )
+        self.execute(
+            'INSERT INTO mapping."产品线" ("产品线代码") VALUES (%s) ON CONFLICT DO NOTHING',
+            product_line_code,
+        )
+        self.sources = self.sources._replace(
+            customers=self.sources.customers | {company_id},
+            product_lines=self.sources.product_lines | {product_line_code},
+        )
+
+    # What the package does
+
+    def write(self, operation: Operation, day: date) -> bool:
+        """Refresh or restate a month; if that is done, once more, which must change nothing."""
+        if self.write_once(operation, day) is None:
+            return False
+        again = self.write_once(operation, day)
+        assert again is not None
+        assert again["upserted"] == again["deleted"] == 0
+        return True
+
+    def write_once(self, operation: Operation, day: date) -> dict[str, Any] | None:
+        """The result; None if it was refused, as it must have been."""
+        month = oracle.last_day(day)
+        try:
+            expected = oracle.write(
+                operation, month, self.sources, self.stored, self.control.get(month, Control())
+            )
+        except oracle.Refused as refusal:
+            event(f"{operation}: {refusal}")
+            self.must_refuse(refusal, month, CALLS[operation], day)
+            return None
+        for warning in expected.warnings:
+            event(f"{operation}: warning {warning}")
+        for count in ("inserted", "updated", "unchanged", "stale", "deleted"):
+            if expected.result[count]:
+                event(f"{operation}: {count}")
+
+        before = self.stored.get(month, {})
+        changed = {key for key, row in expected.rows.items() if before.get(key) != row}
+        self.stored[month] = expected.rows
+        self.control[month] = expected.control
+        self.log_entries += 1
+
+        result, warnings = self.call(CALLS[operation], day)
+        log_entry = self.execute(
+            "SELECT to_jsonb(entry) FROM customer.monthly_snapshot_log AS entry WHERE log_id = %s",
+            result["log_id"],
+        ).fetchone()[0]
+
+        assert result == expected.result | {"log_id": result["log_id"]}
+        assert result["total"] == result["inserted"] + result["updated"] + result["unchanged"]
+        assert result["upserted"] == result["inserted"] + result["updated"]
+        assert warnings == expected.warnings
+        assert log_entry["operation"] == operation
+        assert result.items() <= log_entry.items()
+        self.compare(written={(month, key) for key in changed})
+        assert len(self.stored[month]) == result["total"] + result["stale"]
+        return result
+
+    def call(self, statement: str, *values: Any) -> tuple[dict[str, Any], set[str]]:
+        """Call a function of the package: its result, and the kinds of its warnings."""
+        warnings: list[str] = []
+
+        def hear(message: psycopg.errors.Diagnostic) -> None:
+            if message.severity_nonlocalized == "WARNING":
+                warnings.append(str(message.message_primary))
+
+        self.connection.add_notice_handler(hear)
+        result = self.execute(statement, *values).fetchone()[0]
+        self.connection.remove_notice_handler(hear)
+        kinds = {
+            kind for kind, words in WARNINGS.items() if any(words in said for said in warnings)
+        }
+        assert len(kinds) == len(warnings), warnings
+        return result, kinds
+
+    def must_refuse(
+        self, refusal: oracle.Refused, month: date, statement: str, *values: Any
+    ) -> None:
+        """The statement must fail as the oracle says, and leave nothing behind."""
+        with (
+            pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as failure,
+            self.connection.transaction(),
+        ):
+            self.execute(statement, *values)
+        message = failure.value.diag
+        assert re.fullmatch(REFUSALS[str(refusal)].format(month), str(message.message_primary))
+        assert message.message_hint
+        self.compare()
+
+    def close(self, month: date) -> None:
+        self.open_or_close("close", month, lambda old: oracle.close(old, self.stored.get(month)))
+
+    def reopen(self, month: date) -> None:
+        self.open_or_close("reopen", month, oracle.reopen)
+
+    def open_or_close(self, name: str, month: date, rule: Callable[[Control], Control]) -> None:
+        try:
+            control = rule(self.control.get(month, Control()))
+        except oracle.Refused as refusal:
+            self.must_refuse(refusal, month, CALLS[name], month)
+            return
+        self.control[month] = control
+        self.log_entries += 1
+        self.execute(CALLS[name], month)
+        self.compare()
+
+    # What the owner does, past the package
+
+    def pick(self, position: int) -> Row | None:
+        """One of the stored rows, if there are any."""
+        rows = sorted(row for rows in self.stored.values() for row in rows.values())
+        return rows[position % len(rows)] if rows else None
+
+    def tamper(self, row: Row | None, column: str, value: Any) -> None:
+        if row and self.may_change(
+            row.snapshot_month,
+            f"UPDATE {FACT} SET {column} = %s WHERE {KEY_MATCHES}",
+            value,
+            *row[:3],
+        ):
+            self.stored[row.snapshot_month][row.key] = row._replace(**{column: value})
+            self.compare(written={(row.snapshot_month, row.key)})
+
+    def remove(self, row: Row | None) -> None:
+        if row and self.may_change(
+            row.snapshot_month, f"DELETE FROM {FACT} WHERE {KEY_MATCHES}", *row[:3]
+        ):
+            del self.stored[row.snapshot_month][row.key]
+            self.compare()
+
+    def plant(self, row: Row) -> None:
+        if row.key not in self.stored.get(row.snapshot_month, {}) and self.may_change(
+            row.snapshot_month,
+            f"INSERT INTO {FACT} ({COLUMNS}) VALUES ({', '.join(['%s'] * len(row))})",
+            *row,
+        ):
+            self.stored.setdefault(row.snapshot_month, {})[row.key] = row
+            # Whoever writes a month locks it, and so makes it known.
+            self.control.setdefault(row.snapshot_month, Control())
+            self.compare(written={(row.snapshot_month, row.key)})
+
+    def may_change(self, month: date, statement: str, *values: Any) -> bool:
+        """Change a row, unless its month is closed: then it must be refused."""
+        if self.control.get(month, Control()).is_closed:
+            self.must_refuse(oracle.Refused("the month is closed"), month, statement, *values)
+            return False
+        assert self.execute(statement, *values).rowcount == 1
+        return True
+
+    # Comparing
+
+    def compare(self, written: set[tuple[date, Key]] = frozenset()) -> None:
+        """All that is stored must be as the oracle says, and nothing but this been written."""
+        stored: dict[date, oracle.Rows] = {}
+        places: dict[tuple[date, Key], str] = {}
+        for place, is_dated, *values in self.execute(
+            f"SELECT ctid::text, updated_at = CURRENT_TIMESTAMP, {COLUMNS} FROM {FACT}"
+        ):
+            row = Row(*values)
+            assert is_dated
+            stored.setdefault(row.snapshot_month, {})[row.key] = row
+            places[row.snapshot_month, row.key] = place
+        assert stored == {month: rows for month, rows in self.stored.items() if rows}
+        for key in places.keys() & self.places.keys():
+            assert (places[key] != self.places[key]) == (key in written), key
+        self.places = places
+
+        control = {
+            month: Control(*values)
+            for month, *values in self.execute(
+                """
+                SELECT snapshot_month, last_rule, stale_rows, closed_at IS NOT NULL
+                FROM customer.monthly_snapshot_control
+                """
+            )
+        }
+        assert control == self.control
+        assert (
+            self.execute("SELECT count(*) FROM customer.monthly_snapshot_log").fetchone()[0]
+            == self.log_entries
+        )
+
+    def validate(self, month: date) -> list[oracle.Check]:
+        """What validating a month reports, which must be what the oracle says."""
+        reported = [
+            oracle.Check(
+                name,
+                severity,
+                violations,
+                figures(detail),
+                [(key["company_id"], key["product_line_code"]) for key in sample],
+            )
+            for name, severity, violations, detail, sample in self.execute(
+                "SELECT * FROM customer.validate_monthly_snapshot(%s)", month
+            )
+        ]
+        assert reported == oracle.validate(
+            self.sources,
+            month,
+            self.stored.get(month, {}),
+            self.control.get(month, Control()).last_rule,
+        )
+        of_aum = [check.figures[0] for check in reported if check.name.startswith("aum_")][1:]
+        assert of_aum[0] == sum(of_aum[1:]), "the parts of AUM do not sum to the whole"
+        return reported
+
+    def must_be_clean(self, month: date) -> None:
+        """Validating must find nothing wrong, at most that there is nothing."""
+        wrong = {check.name for check in self.validate(month) if is_wrong(check)}
+        assert wrong == (set() if self.stored[month] else {"snapshot_exists"})
+
+    def compare_all(self) -> None:
+        """The validation of all months, the trend, and that the sources are what was loaded."""
+        for month in MONTHS:
+            self.validate(month)
+        trend = [
+            oracle.Trend(*values)
+            for values in self.execute(
+                """
+                SELECT *
+                FROM customer.monthly_status_trend
+                ORDER BY snapshot_month, product_line_code COLLATE "C" NULLS LAST
+                """
+            )
+        ]
+        assert trend == oracle.trend(self.stored, self.control)
+        found = oracle.read_sources(self.connection)
+        assert [sorted(rows) for rows in found[:4]] == [sorted(rows) for rows in self.sources[:4]]
+
+
+def figures(detail: str) -> tuple[Decimal, ...]:
+    """The numbers that a text tells."""
+    telling = re.sub(r"\d{4}-\d\d-\d\d|rounded to 2 decimals", "", detail)
+    return tuple(Decimal(number) for number in re.findall(r"(?<!\w)-?\d+(?:\.\d+)?", telling))
+
+
+def is_wrong(check: oracle.Check) -> bool:
+    return check.severity == "error" and check.violations > 0
+
+
+@pytest.fixture(scope="module")
+def connection(create_database, package_template) -> Iterator[psycopg.Connection]:
+    """A connection to one database for all examples, prepared for what they store."""
+    name = create_database(package_template)
+    with psycopg.connect(dbname=name, autocommit=True) as connection:
+        set_json_loads(partial(json.loads, parse_float=Decimal), connection)
+        connection.execute(PREPARATION)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                'INSERT INTO customer."年金客户" (company_id) VALUES (%s)',
+                [(company_id,) for company_id in COMPANIES],
+            )
+            cursor.executemany(
+                'INSERT INTO mapping."产品线" ("产品线代码") VALUES (%s)',
+                [(code,) for code in PRODUCT_LINES],
+            )
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def begin(connection) -> Callable[[Sources], Any]:
+    """A context with a world of these sources, which leaves nothing behind."""
+
+    @contextmanager
+    def begin_world(sources: Sources) -> Iterator[World]:
+        with connection.transaction(force_rollback=True):
+            yield World(connection, sources)
+
+    return begin_world
+
+
+# --- The properties --------------------------------------------------------------
+
+
+@examples(200)
+@given(sources=source_systems, operation=operations, day=days_to_write)
+def test_month_is_what_the_definitions_say(begin, sources, operation, day):
+    with begin(sources) as world:
+        if world.write(operation, day):
+            world.must_be_clean(oracle.last_day(day))
+        world.compare_all()
+
+
+@examples(250)
+@given(sources=source_systems, steps=histories)
+def test_after_any_history_all_is_what_the_oracle_says(begin, sources, steps):
+    with begin(sources) as world:
+        for step in steps:
+            world.take(step)
+        world.compare_all()
+
+
+# --- Validation finds what is wrong ------------------------------------------------
+
+MONTH = date(2026, 1, 31)
+# One contract at least counts by either rule, so that there is a row to tamper with.
+systems_with_a_row = st.builds(
+    lambda contract, sources: sources._replace(contracts=[contract, *sources.contracts]),
+    contracts.map(lambda contract: contract._replace(valid_from=STARTS[0], valid_to=OPEN)),
+    source_systems,
+)
+
+
+@pytest.fixture(scope="module")
+def begin_written(begin) -> Callable[[Sources, Operation], Any]:
+    """A context with a world of which MONTH was written, and a row of it."""
+
+    @contextmanager
+    def begin_world(sources: Sources, operation: Operation) -> Iterator[World]:
+        with begin(sources) as world:
+            assert world.write(operation, MONTH)
+            assert findings(world) == {}
+            yield world
+
+    return begin_world
+
+
+def findings(world: World) -> dict[str, list[Key]]:
+    """Checks that find fault with rows of MONTH, and a sample of the keys."""
+    return {
+        check.name: check.sample
+        for check in world.validate(MONTH)
+        if is_wrong(check) or (check.name == "stale_row" and check.violations)
+    }
+
+
+def a_row(world: World) -> st.SearchStrategy[Row]:
+    return one_of(sorted(world.stored[MONTH].values()))
+
+
+@pytest.mark.parametrize("column", oracle.VALUES)
+@examples(15)
+@given(sources=systems_with_a_row, operation=operations, data=st.data())
+def test_validation_finds_a_wrong_value(begin_written, column, sources, operation, data):
+    with begin_written(sources, operation) as world:
+        row = data.draw(a_row(world))
+        wrong = stored_values[column].filter(lambda value: value != getattr(row, column))
+        world.tamper(row, column, data.draw(wrong))
+        assert findings(world) == {column: [row.key]}
+
+
+@examples(15)
+@given(sources=systems_with_a_row, operation=operations, data=st.data())
+def test_validation_finds_a_missing_row(begin_written, sources, operation, data):
+    with begin_written(sources, operation) as world:
+        row = data.draw(a_row(world))
+        world.remove(row)
+        emptied = {} if world.stored[MONTH] else {"snapshot_exists": []}
+        assert findings(world) == {"missing_row": [row.key]} | emptied
+
+
+@examples(15)
+@given(sources=systems_with_a_row, operation=operations, row=stored_rows)
+def test_validation_finds_a_stale_row(begin_written, sources, operation, row):
+    with begin_written(sources, operation) as world:
+        assume(row.key not in world.stored[MONTH])
+        world.plant(row._replace(snapshot_month=MONTH))
+        assert findings(world) == {"stale_row": [row.key]}
+
+
+@examples(15)
+@given(
+    sources=systems_with_a_row,
+    operation=operations,
+    row=stored_rows,
+    key=one_of([("", "PL"), (" ", "PL"), ("1", ""), ("1", "   "), (" \t\n", " ")]),
+)
+def test_validation_finds_a_blank_key(begin_written, sources, operation, row, key):
+    with begin_written(sources, operation) as world:
+        world.know(*key)
+        world.plant(Row(MONTH, *key, *row[3:]))
+        assert findings(world) == {"blank_key": [key], "stale_row": [key]}
+
+
+@pytest.mark.parametrize(
+    ("foreign_key", "check", "key"),
+    [
+        ("fk_snapshot_company", "orphaned_company", ("9", "PL")),
+        ("fk_snapshot_product_line", "orphaned_product_line", ("1", "PL9")),
+    ],
+)
+@examples(15)
+@given(sources=systems_with_a_row, operation=operations, row=stored_rows)
+def test_validation_finds_an_orphan(
+    begin_written, foreign_key, check, key, sources, operation, row
+):
+    with begin_written(sources, operation) as world:
+        world.execute(f"ALTER TABLE {FACT} DROP CONSTRAINT {foreign_key}")
+        world.plant(Row(MONTH, *key, *row[3:]))
+        assert findings(world) == {check: [key], "stale_row": [key]}
+
+
+@examples(15)
+@given(sources=systems_with_a_row, operation=operations, history=st.lists(changes, max_size=10))
+def test_validation_finds_what_changed_since(begin_written, sources, operation, history):
+    """Whatever happens to sources and rows, each key at fault is found by the check for it."""
+    with begin_written(sources, operation) as world:
+        for step in history:
+            world.take(step)
+        world.compare_all()

@@ -1,0 +1,736 @@
+"""scripts/refresh_snapshot.py: run as a process, as an operator runs it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+from support import PROJECT, Source, psql, run, succeed
+from uv import find_uv_bin
+
+SCRIPT = PROJECT / "scripts" / "refresh_snapshot.py"
+JANUARY = ("--period", "202601")
+STORED_TABLES = (
+    "fct_customer_business_monthly_status",
+    "monthly_snapshot_control",
+    "monthly_snapshot_log",
+)
+NOTHING = {table: [] for table in STORED_TABLES}
+
+# In a URL all of its special characters are encoded but the +, which means itself.
+PASSWORD = "s3cret+p@ss/w0rd%"
+ENCODED = quote(PASSWORD, safe="+")
+# In no output, whatever came of the run: the parts show where only some of it was hidden.
+SECRETS = (PASSWORD, ENCODED, "s3cret", "w0rd", os.environ["PGPASSWORD"])
+
+# A call in which all is right but the password, up to the encoding of it.
+URL = "postgresql://somebody:{}@localhost/somewhere"
+
+
+def checked(result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """A run that has ended, and that showed neither a password nor a traceback."""
+    output = result.stdout + result.stderr
+    assert not [secret for secret in SECRETS if secret in output]
+    assert "Traceback" not in output
+    return result
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with this Python."""
+    return checked(run(sys.executable, SCRIPT, *arguments, **environment))
+
+
+@pytest.fixture(autouse=True)
+def no_database_url(monkeypatch) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+@pytest.fixture
+def refresh(database, monkeypatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs the script; libpq's variables name this test's database."""
+    monkeypatch.setenv("PGDATABASE", database)
+    return call
+
+
+class Running:
+    """The script, under way."""
+
+    def __init__(self, folder: Path) -> None:
+        self.output = folder / "output"
+        self.messages = folder / "messages"
+        with self.output.open("w") as output, self.messages.open("w") as messages:
+            self.process = subprocess.Popen(
+                [sys.executable, SCRIPT, *JANUARY],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=messages,
+                # A shell lets what it starts in the background ignore Ctrl-C.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            )
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> subprocess.CompletedProcess[str]:
+        """What it was once it has ended, which must be soon."""
+        status = self.process.wait(timeout=20)
+        output, messages = self.output.read_text("utf-8"), self.messages.read_text("utf-8")
+        return checked(subprocess.CompletedProcess([], status, output, messages))
+
+
+@pytest.fixture
+def launch(refresh, tmp_path) -> Iterator[Callable[[], Running]]:
+    """A function that starts the script where refresh would run it, and does not wait for it."""
+    started = []
+
+    def start_script() -> Running:
+        started.append(Running(tmp_path))
+        return started[-1]
+
+    yield start_script
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+
+
+@pytest.fixture
+def source(connection) -> Source:
+    """Two contracts with AUM that a float cannot hold, and AUM that belongs to nobody."""
+    source = Source(connection)
+    source.contract("C1")
+    source.contract("C2")
+    source.detail("C1", "90071992546409.83")
+    source.detail("C2", "1000.10")
+    source.detail(None, "250.50")
+    return source
+
+
+@pytest.fixture
+def operator(connection, create_role, database) -> str:
+    """A role with that password and with what sql/grants.sql gives an operator."""
+    role = create_role()
+    connection.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
+    )
+    succeed(psql(database, "-v", f"operator={role}", "-f", "sql/grants.sql"))
+    return role
+
+
+def stored(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """All that the package has stored, by table."""
+    return {
+        table: connection.execute(
+            sql.SQL("SELECT * FROM {} ORDER BY 1, 2").format(sql.Identifier("customer", table))
+        ).fetchall()
+        for table in STORED_TABLES
+    }
+
+
+def last_entry(connection: psycopg.Connection) -> dict[str, Any]:
+    """The newest entry of the log."""
+    return (
+        connection.cursor(row_factory=dict_row)
+        .execute("SELECT * FROM customer.monthly_snapshot_log ORDER BY log_id DESC LIMIT 1")
+        .fetchone()
+    )
+
+
+def sessions(connection: psycopg.Connection) -> list[str | None]:
+    """What each of the script's sessions in this database waits for."""
+    rows = connection.execute(
+        "SELECT wait_event_type FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'refresh_snapshot.py'"
+    )
+    return [wait_event_type for (wait_event_type,) in rows]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when it is true, which must be soon."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def server_address(connection: psycopg.Connection) -> str:
+    """The part of a URL that follows the password."""
+    return f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+
+
+# --- What it does and says ---------------------------------------------------
+
+
+def test_help_says_how_to_call_it():
+    # The file itself is called here, with the interpreter that has psycopg.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    url = URL.format(ENCODED)
+    result = checked(run(SCRIPT, "--help", PATH=path, COLUMNS="80", DATABASE_URL=url))
+
+    assert (result.returncode, result.stderr) == (0, "")
+    for option in ("--period YYYYMM", "--dry-run", "--json", "--dsn DSN"):
+        assert f"\n  {option} " in result.stdout
+    for subject in ("--period 202601 --dry-run", "DATABASE_URL", "PGHOST", "Ctrl-C", "status:"):
+        assert subject in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_refreshes_the_month_and_reports_it(refresh, connection, source):
+    connection.execute(
+        """
+        INSERT INTO customer."年金客户" (company_id)
+        SELECT 'D' || n FROM generate_series(1, 2201) AS n;
+        INSERT INTO customer.customer_plan_contract
+            (company_id, plan_code, product_line_code, product_line_name, status_year,
+             contract_status, valid_from)
+        SELECT company_id, 'P1', 'PL202', '企年受托', 2026, '正常', '2020-01-01'
+        FROM customer."年金客户"
+        WHERE company_id LIKE 'D%';
+        """
+    )
+    first = refresh(*JANUARY)
+    connection.execute(
+        """
+        DELETE FROM customer.customer_plan_contract WHERE company_id = 'D1';
+        UPDATE customer.customer_plan_contract SET is_strategic = TRUE
+        WHERE company_id IN (SELECT 'D' || n FROM generate_series(2, 1101) AS n);
+        """
+    )
+    for company_id in ("E1", "E2", "E3"):
+        source.contract(company_id)
+    second = refresh(*JANUARY)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert second.stdout == (
+        "Snapshot of 2026-01-31, log entry 2\n"
+        "rows                                2,205\n"
+        "  inserted                              3\n"
+        "  updated                           1,100\n"
+        "  unchanged                         1,102\n"
+        "stale rows, kept                        1\n"
+        "AUM, yuan           90,071,992,547,409.93\n"
+        "unattributed, yuan                 250.50\n"
+    )
+    (rows,) = connection.execute(
+        "SELECT count(*) FROM customer.fct_customer_business_monthly_status"
+        " WHERE snapshot_month = '2026-01-31'"
+    ).fetchone()
+    assert rows == 2206
+
+
+def test_says_what_it_is_doing(refresh, connection, source):
+    server = connection.info
+
+    assert refresh(*JANUARY).stderr.splitlines() == [
+        "Connecting.",
+        f"Refreshing the snapshot of 202601 in database {server.dbname}"
+        f" on {server.host}, port {server.port}, as {server.user}.",
+        "NOTICE:  snapshot of 2026-01-31: 2 rows, 2 inserted, 0 updated, 0 unchanged, 0 stale,"
+        " 0 deleted; AUM 90071992547409.93 yuan, 250.50 unattributed",
+        "Committed.",
+    ]
+
+
+def test_json_is_the_result_and_nothing_else(refresh, connection, source):
+    result = refresh(*JANUARY, "--json")
+
+    assert result.returncode == 0
+    values = json.loads(result.stdout, parse_float=Decimal)
+    assert values == {
+        "snapshot_month": "2026-01-31",
+        "total": 2,
+        "upserted": 2,
+        "inserted": 2,
+        "updated": 0,
+        "unchanged": 0,
+        "stale": 0,
+        "deleted": 0,
+        "aum_total": Decimal("90071992547409.93"),
+        "aum_unattributed": Decimal("250.50"),
+        "log_id": 1,
+    }
+    entry = last_entry(connection) | {"snapshot_month": "2026-01-31"}
+    assert values == {key: entry[key] for key in values}
+    # To the last digit as the database has it.
+    assert '"aum_total": 90071992547409.93,' in result.stdout
+    assert '"aum_unattributed": 250.50}' in result.stdout
+    assert result.stdout.count("\n") == 1
+    assert "NOTICE:  snapshot of 2026-01-31: 2 rows" in result.stderr
+    assert result.stderr.endswith("Committed.\n")
+
+
+def test_dry_run_reports_what_a_refresh_would_change_and_changes_nothing(
+    refresh, connection, source
+):
+    refresh(*JANUARY)
+    source.contract("C3")
+    source.detail("C2", "99.90")
+    before = stored(connection)
+
+    trial = refresh(*JANUARY, "--dry-run", "--json")
+    trial_for_people = refresh(*JANUARY, "--dry-run")
+
+    assert (trial.returncode, trial_for_people.returncode) == (0, 0)
+    assert stored(connection) == before
+    assert trial_for_people.stdout == (
+        "Snapshot of 2026-01-31, dry run\n"
+        "rows                                    3\n"
+        "  inserted                              1\n"
+        "  updated                               1\n"
+        "  unchanged                             1\n"
+        "stale rows, kept                        0\n"
+        "AUM, yuan           90,071,992,547,509.83\n"
+        "unattributed, yuan                 250.50\n"
+    )
+    assert trial.stderr.endswith("Dry run: rolled back. Nothing was written.\n")
+    assert "NOTICE:  snapshot of 2026-01-31: 3 rows" in trial.stderr
+    real = json.loads(refresh(*JANUARY, "--json").stdout)
+    assert real | {"log_id": None} == json.loads(trial.stdout) | {"log_id": None}
+
+
+def test_passes_warnings_on_with_their_hints(refresh, connection, source):
+    result = refresh("--period", "202512")
+
+    assert result.returncode == 0
+    assert (
+        'WARNING:  business."规模明细" has no row for 2025-12-31: every AUM of the month is 0\n'
+        "HINT:  Load the month's AUM and refresh again.\n"
+    ) in result.stderr
+    assert last_entry(connection)["snapshot_month"] == date(2025, 12, 31)
+
+
+def test_passes_details_of_messages_on(refresh, connection, source):
+    connection.execute(
+        """
+        CREATE FUNCTION public.warn() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE WARNING 'two' USING DETAIL = 'lines', HINT = 'more';
+            RETURN NULL;
+        END
+        $$;
+        CREATE TRIGGER warn AFTER INSERT ON customer.monthly_snapshot_log
+        EXECUTE FUNCTION public.warn();
+        """
+    )
+
+    assert "\nWARNING:  two\nDETAIL:  lines\nHINT:  more\n" in refresh(*JANUARY).stderr
+
+
+def test_passes_messages_on_as_they_come(launch, connect, connection):
+    other = connect()
+    other.execute("LOCK TABLE customer.monthly_snapshot_log IN SHARE MODE")
+    script = launch()
+
+    wait_until(lambda: "WARNING:  no contract is current" in script.messages.read_text("utf-8"))
+    assert sessions(connection) != []
+
+    other.rollback()
+    assert script.end().returncode == 0
+
+
+def test_messages_are_readable_whatever_the_encoding(refresh):
+    """As on a console that knows no Chinese: the server could not convert its messages."""
+    message = 'WARNING:  business."{}" has no row for 2026-01-31'
+
+    result = refresh(*JANUARY, PGCLIENTENCODING="LATIN1")
+    assert result.returncode == 0
+    assert message.format("规模明细") in result.stderr
+
+    result = refresh(*JANUARY, PGCLIENTENCODING="LATIN1", PYTHONIOENCODING="ascii")
+    assert result.returncode == 0
+    assert message.format(r"\u89c4\u6a21\u660e\u7ec6") in result.stderr
+
+
+# --- Which database ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dsn", "url", "pg", "status"),
+    [
+        ("{}", "absent", "absent", 0),
+        ("absent", "{}", "{}", 1),
+        (None, "{}", "absent", 0),
+        (None, "absent", "{}", 1),
+        (None, "", "{}", 0),
+        (None, "", "absent", 1),
+    ],
+)
+def test_dsn_goes_before_database_url_and_that_before_libpqs_variables(
+    refresh, database, dsn, url, pg, status
+):
+    def named(name: str) -> str:
+        return name and f"dbname={name.format(database)}"
+
+    arguments = () if dsn is None else ("--dsn", named(dsn))
+    result = refresh(*JANUARY, *arguments, DATABASE_URL=named(url), PGDATABASE=pg.format(database))
+
+    assert result.returncode == status
+    assert ('database "absent" does not exist' in result.stderr) == bool(status)
+
+
+@pytest.mark.parametrize("given_by", ["--dsn", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "scheme",
+    ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgres+asyncpg"],
+)
+def test_takes_a_url_as_sqlalchemy_writes_it(refresh, connection, operator, scheme, given_by):
+    """And keeps all of it but the driver; the rights of an operator are enough."""
+    url = (
+        f"{scheme}://{operator}:{ENCODED}@{server_address(connection)}"
+        "?application_name=a%20b+c%3A%2F%2Fd"
+    )
+
+    if given_by == "--dsn":
+        result = refresh(*JANUARY, "--dsn", url)
+    else:
+        result = refresh(*JANUARY, DATABASE_URL=url)
+
+    assert result.returncode == 0
+    assert f", as {operator}.\n" in result.stderr
+    entry = last_entry(connection)
+    assert (entry["invoked_by"], entry["application_name"]) == (operator, "a b+c://d")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "name"),
+    [
+        ((), {}, "refresh_snapshot.py"),
+        ((), {"PGAPPNAME": "mine"}, "mine"),
+        (("--dsn", "application_name=mine"), {"PGAPPNAME": "not mine"}, "mine"),
+    ],
+)
+def test_the_log_names_the_script_or_what_the_user_calls_it(
+    refresh, connection, arguments, environment, name
+):
+    assert refresh(*JANUARY, *arguments, **environment).returncode == 0
+    assert last_entry(connection)["application_name"] == name
+
+
+# --- What goes wrong ---------------------------------------------------------
+
+
+def test_a_closed_month_is_an_error_with_a_hint(refresh, connection, source):
+    refresh(*JANUARY)
+    connection.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
+    before = stored(connection)
+
+    result = refresh(*JANUARY)
+
+    assert (result.returncode, result.stdout) == (1, "")
+    error, hint, state, outcome = result.stderr.splitlines()[2:]
+    assert error.startswith("ERROR:  month 2026-01-31 is closed: by ")
+    assert error.endswith(" (published)")
+    assert hint == (
+        "HINT:  If its published numbers must change:"
+        " SELECT customer.reopen_snapshot_month(DATE '2026-01-31', 'why');"
+    )
+    assert (state, outcome) == ("SQLSTATE:  55000", "Nothing was written.")
+    assert stored(connection) == before
+
+
+def test_a_period_that_is_none_is_an_error_with_a_hint(refresh, connection):
+    result = refresh("--period", "202613", "--json")
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[2:] == [
+        'ERROR:  the period must be six digits YYYYMM with a month 01 to 12, but is "202613"',
+        "HINT:  Pass the period as YYYYMM, such as 202601 for January 2026.",
+        "SQLSTATE:  22023",
+        "Nothing was written.",
+    ]
+    assert stored(connection) == NOTHING
+
+
+def test_the_period_is_no_part_of_the_statement(refresh, connection):
+    result = refresh("--period", "202601')); DROP TABLE customer.monthly_snapshot_log; --")
+
+    assert result.returncode == 1
+    assert "SQLSTATE:  22023\n" in result.stderr
+    assert stored(connection) == NOTHING
+
+
+def test_an_error_shows_its_detail(refresh, connection, source):
+    connection.execute(
+        "ALTER TABLE customer.fct_customer_business_monthly_status"
+        " ADD CONSTRAINT many_plans CHECK (plan_count > 5)"
+    )
+
+    result = refresh(*JANUARY)
+
+    assert result.returncode == 1
+    assert "\nDETAIL:  Failing row contains (2026-01-31, C1, PL202, " in result.stderr
+    assert result.stderr.endswith("\nSQLSTATE:  23514\nNothing was written.\n")
+    assert stored(connection) == NOTHING
+
+
+def test_no_server():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        result = call(
+            *JANUARY, "--dsn", f"host=127.0.0.1 port={unused.getsockname()[1]} password={PASSWORD}"
+        )
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "ERROR:  connection failed: " in result.stderr
+    assert "Connection refused" in result.stderr
+    assert result.stderr.endswith("Nothing was written.\n")
+
+
+def test_wrong_password(refresh, connection, create_role):
+    role = create_role()
+
+    result = refresh(
+        *JANUARY, DATABASE_URL=f"postgresql://{role}:{ENCODED}@{server_address(connection)}"
+    )
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f'password authentication failed for user "{role}"' in result.stderr
+    assert result.stderr.endswith("Nothing was written.\n")
+
+
+def test_a_lost_connection_is_an_error(launch, connect, connection):
+    other = connect()
+    other.execute("SELECT customer.lock_snapshot_month('2026-01-31')")
+    script = launch()
+    wait_until(lambda: sessions(connection) == ["Lock"])
+
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'refresh_snapshot.py'"
+    )
+
+    result = script.end()
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "terminating connection due to administrator command" in result.stderr
+    assert result.stderr.endswith("Nothing was written.\n")
+    other.rollback()
+    assert stored(connection) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "the following arguments are required: --period"),
+        (("--dry-run", "--json"), "the following arguments are required: --period"),
+        (("--period",), "argument --period: expected one argument"),
+        ((*JANUARY, "--dry"), "unrecognized argument"),
+        ((*JANUARY, "202602"), "unrecognized argument"),
+    ],
+)
+def test_a_wrong_call(arguments, complaint):
+    result = call(*arguments)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: refresh_snapshot.py ")
+    assert complaint in result.stderr
+
+
+def test_without_psycopg_it_says_how_to_run_it():
+    # -S: without the packages that are installed.
+    result = checked(run(sys.executable, "-S", SCRIPT, *JANUARY))
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "No module named 'psycopg'" in result.stderr
+    assert "uv run scripts/refresh_snapshot.py --period YYYYMM" in result.stderr
+    assert "pip install 'psycopg[binary]'" in result.stderr
+
+
+# --- Passwords in the wrong place --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (URL.format(ENCODED),),
+        ("--dns", URL.format(ENCODED)),
+        (f"--url={URL.format(ENCODED)}",),
+        ("--dsn", "host=localhost", f"password={PASSWORD}"),
+        (f"--dry-run={URL.format(ENCODED)}",),
+    ],
+)
+def test_a_wrong_call_does_not_repeat_a_password(arguments):
+    assert call(*JANUARY, *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("given_by", ["--dsn", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        # What libpq itself says of each of these quotes a part of the password.
+        URL.format("s3cret%zz"),
+        URL.format("s3cret/w0rd"),
+        URL.format("12345/s3cret"),
+        URL.format("p@s3cret"),
+        URL.format("p@s3cret/w0rd"),
+        URL.format("p@ss?s3cret"),
+        URL.format("s3cret").replace("localhost", "[::1"),
+        URL.format("s3cret").replace("postgresql", "mysql"),
+        URL.format("s3cret").replace("postgresql:", "postgresql+:"),
+        "postgresql://somebody:s3cret/somewhere",
+        "postgresql://localhost/somewhere?password=p&s3cret",
+        "postgresql://localhost/somewhere?password=p&connect_timeout=s3cret",
+        "password=p s3cret",
+        "password='s3cret",
+        "s3cret",
+        # And of this one it does not, but one rule for all is easier to trust.
+        URL.format(ENCODED).replace("localhost", "localhost:badport"),
+    ],
+)
+def test_a_malformed_connection_string_is_refused_and_not_repeated(malformed, given_by):
+    if given_by == "--dsn":
+        result = call(*JANUARY, "--dsn", malformed)
+    else:
+        result = call(*JANUARY, DATABASE_URL=malformed)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "the connection string (--dsn or DATABASE_URL) is malformed" in result.stderr
+    assert "Connecting" not in result.stderr
+
+
+def test_a_malformed_database_url_does_no_harm_when_it_is_not_used(refresh, database):
+    arguments = (*JANUARY, "--dsn", f"dbname={database}")
+    assert refresh(*arguments, DATABASE_URL=URL.format("s3cret%zz")).returncode == 0
+
+
+def test_a_url_as_the_name_of_the_database_is_not_repeated():
+    url = URL.format("s3cret@w0rd")
+
+    for result in (call(*JANUARY, PGDATABASE=url), call(*JANUARY, "--dsn", f"dbname={url}")):
+        assert result.returncode == 1
+        assert 'database "postgresql://...@localhost/somewhere" does not exist' in result.stderr
+
+
+def test_an_at_sign_in_the_query_of_a_url_is_no_mistake(refresh, connection):
+    address = f"postgresql://{server_address(connection)}?application_name=a@b/c"
+
+    assert refresh(*JANUARY, "--dsn", address).returncode == 0
+    assert last_entry(connection)["application_name"] == "a@b/c"
+
+
+# --- Ctrl-C ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        pytest.param("SELECT customer.lock_snapshot_month('2026-01-31')", id="before-it-writes"),
+        pytest.param("LOCK TABLE customer.monthly_snapshot_log IN SHARE MODE", id="after"),
+    ],
+)
+def test_ctrl_c_cancels_and_nothing_is_written(launch, connect, connection, source, lock):
+    other = connect()
+    other.execute(lock)
+    script = launch()
+    wait_until(lambda: sessions(connection) == ["Lock"])
+
+    script.interrupt()
+
+    # While the lock is still held: it was cancelled, it did not just get on.
+    result = script.end()
+    wait_until(lambda: sessions(connection) == [])
+    other.rollback()
+    # Killed by the signal, as a shell has to see to end a loop, too.
+    assert (result.returncode, result.stdout) == (-signal.SIGINT, "")
+    assert result.stderr.splitlines()[2:] == ["Interrupted. Nothing was written."]
+    assert stored(connection) == NOTHING
+
+
+def test_ctrl_c_while_connecting(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("PGHOST", "127.0.0.1")
+        monkeypatch.setenv("PGPORT", str(silent.getsockname()[1]))
+        script = Running(tmp_path)
+        silent.settimeout(20)
+        with silent.accept()[0]:
+            script.interrupt()
+            result = script.end()
+
+    assert (result.returncode, result.stdout) == (-signal.SIGINT, "")
+    assert result.stderr == "Connecting.\nInterrupted. Nothing was written.\n"
+
+
+COMMIT_TRIGGER = """
+    CREATE FUNCTION public.at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        {}
+        RETURN NULL;
+    END
+    $$;
+    CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON customer.monthly_snapshot_log
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.at_commit();
+"""
+UNKNOWN = "Whether it was committed, customer.monthly_snapshot_log tells."
+
+
+def test_ctrl_c_in_the_commit_promises_nothing(launch, connect, connection, source):
+    connection.execute(COMMIT_TRIGGER.format("PERFORM pg_advisory_xact_lock(1);"))
+    other = connect()
+    other.execute("SELECT pg_advisory_xact_lock(1)")
+    script = launch()
+    wait_until(lambda: sessions(connection) == ["Lock"])
+
+    script.interrupt()
+
+    result = script.end()
+    wait_until(lambda: sessions(connection) == [])
+    assert (result.returncode, result.stdout) == (-signal.SIGINT, "")
+    assert result.stderr.endswith(f"\nInterrupted. {UNKNOWN}\n")
+    assert stored(connection) == NOTHING
+
+
+def test_an_error_in_the_commit_promises_nothing(refresh, connection, source):
+    connection.execute(COMMIT_TRIGGER.format("RAISE 'too late';"))
+
+    result = refresh(*JANUARY)
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.endswith(f"\nERROR:  too late\nSQLSTATE:  P0001\n{UNKNOWN}\n")
+    assert stored(connection) == NOTHING
+
+
+# --- uv ----------------------------------------------------------------------
+
+
+def test_uv_brings_what_it_needs(connection, operator, source, tmp_path):
+    """As the README says, with a Python that has no psycopg."""
+    environment_file = tmp_path / ".wdh_env"
+    environment_file.write_text(
+        f"DATABASE_URL=postgresql+psycopg2://{operator}:{ENCODED}@{server_address(connection)}\n"
+    )
+
+    result = checked(
+        run(
+            find_uv_bin(),
+            "run",
+            "--env-file",
+            environment_file,
+            "scripts/refresh_snapshot.py",
+            *JANUARY,
+            "--json",
+            UV_CACHE_DIR=str(tmp_path / "cache"),
+            # The interpreter behind the tests' virtual environment; none is downloaded.
+            UV_PYTHON=os.path.realpath(sys.executable),
+            UV_PYTHON_DOWNLOADS="never",
+            UV_NO_CONFIG="1",
+        )
+    )
+
+    assert json.loads(succeed(result))["total"] == 2
+    assert last_entry(connection)["invoked_by"] == operator
+    # With a libpq of its own: the system need not have one.
+    assert list(tmp_path.glob("cache/**/psycopg_binary"))
+    # Of a Python older than the script asks for, uv warns and no more.
+    assert "incompatible" not in result.stderr

@@ -1,0 +1,368 @@
+-- Proves that missing_snapshot_sources() names all that is missing or unusable, and demands no more.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(108);
+
+SET LOCAL client_min_messages = error;
+
+-- What the function reports after some DDL, which is undone again.
+CREATE FUNCTION pg_temp.findings_after(p_ddl text)
+RETURNS text[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_findings text[];
+BEGIN
+    BEGIN
+        EXECUTE p_ddl;
+        SELECT coalesce(array_agg(source_object || ' ' || problem), '{}')
+        INTO v_findings
+        FROM customer.missing_snapshot_sources();
+        RAISE EXCEPTION USING ERRCODE = 'UNDO1';
+    EXCEPTION
+        WHEN SQLSTATE 'UNDO1' THEN
+            RETURN v_findings;
+    END;
+END
+$$;
+
+CREATE FUNCTION pg_temp.change_type(p_table text, p_column text, p_type text)
+RETURNS text
+LANGUAGE sql
+AS $$
+    SELECT format(
+        'ALTER TABLE %1$s DROP COLUMN %2$s CASCADE; ALTER TABLE %1$s ADD COLUMN %2$s %3$s',
+        p_table, p_column, p_type
+    )
+$$;
+
+SELECT is(
+    pg_temp.findings_after(''),
+    '{}'::text[],
+    'the platform''s tables have all that is needed'
+);
+
+-- Tables
+
+SELECT is(
+    pg_temp.findings_after(format('DROP TABLE %s CASCADE', table_name)),
+    ARRAY[finding],
+    format('%s dropped is reported once, as a table', table_name)
+)
+FROM (VALUES
+    ('customer.customer_plan_contract', 'table customer.customer_plan_contract is missing'),
+    ('customer."当年中标"',             'table customer."当年中标" is missing'),
+    ('customer."当年流失"',             'table customer."当年流失" is missing'),
+    ('business."规模明细"',             'table business."规模明细" is missing'),
+    ('customer."年金客户"',             'table customer."年金客户" is missing'),
+    ('mapping."产品线"',                'table mapping."产品线" is missing')
+) AS source (table_name, finding);
+
+SELECT is(
+    pg_temp.findings_after('ALTER TABLE business."规模明细" RENAME TO "规模明细_2025"'),
+    ARRAY['table business."规模明细" is missing'],
+    'a renamed table is missing'
+);
+
+SELECT is(
+    pg_temp.findings_after('ALTER TABLE business."规模明细" SET SCHEMA mapping'),
+    ARRAY['table business."规模明细" is missing'],
+    'a table of the same name in another schema does not count'
+);
+
+SELECT is(
+    pg_temp.findings_after('DROP SCHEMA mapping CASCADE'),
+    ARRAY['table mapping."产品线" is missing'],
+    'where the schema is missing its table is'
+);
+
+SELECT is(
+    pg_temp.findings_after('DROP TABLE business."规模明细"; CREATE SEQUENCE business."规模明细"'),
+    ARRAY['table business."规模明细" is missing'],
+    'a sequence of that name is no table'
+);
+
+SELECT is(
+    pg_temp.findings_after('DROP TABLE business."规模明细"; CREATE TYPE business."规模明细" AS (id integer)'),
+    ARRAY['table business."规模明细" is missing'],
+    'a composite type of that name is no table'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        'ALTER TABLE business."规模明细" RENAME TO detail;
+         CREATE VIEW business."规模明细" AS SELECT * FROM business.detail'
+    ),
+    '{}'::text[],
+    'a view serves where the refresh only reads'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        'ALTER TABLE business."规模明细" RENAME TO detail;
+         CREATE MATERIALIZED VIEW business."规模明细" AS SELECT * FROM business.detail'
+    ),
+    '{}'::text[],
+    'so does a materialized view'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        'CREATE TABLE business.detail (LIKE business."规模明细") PARTITION BY RANGE ("月度");
+         DROP TABLE business."规模明细";
+         ALTER TABLE business.detail RENAME TO "规模明细"'
+    ),
+    '{}'::text[],
+    'so does a partitioned table'
+);
+
+-- Columns
+
+SELECT is(
+    pg_temp.findings_after(format('ALTER TABLE %s DROP COLUMN %s CASCADE', table_name, column_name)),
+    ARRAY[format('column %s.%s is missing', table_name, column_name)],
+    format('%s.%s dropped is reported', table_name, column_name)
+)
+FROM (VALUES
+    ('customer.customer_plan_contract', 'company_id'),
+    ('customer.customer_plan_contract', 'plan_code'),
+    ('customer.customer_plan_contract', 'product_line_code'),
+    ('customer.customer_plan_contract', 'product_line_name'),
+    ('customer.customer_plan_contract', 'is_strategic'),
+    ('customer.customer_plan_contract', 'is_existing'),
+    ('customer.customer_plan_contract', 'valid_to'),
+    ('customer."当年中标"', 'company_id'),
+    ('customer."当年中标"', '"产品线代码"'),
+    ('customer."当年中标"', '"上报月份"'),
+    ('customer."当年流失"', 'company_id'),
+    ('customer."当年流失"', '"产品线代码"'),
+    ('customer."当年流失"', '"上报月份"'),
+    ('business."规模明细"', 'company_id'),
+    ('business."规模明细"', '"产品线代码"'),
+    ('business."规模明细"', '"月度"'),
+    ('business."规模明细"', '"期末资产规模"'),
+    ('customer."年金客户"', 'company_id'),
+    ('mapping."产品线"', '"产品线代码"')
+) AS needed (table_name, column_name);
+
+SELECT is(
+    pg_temp.findings_after('ALTER TABLE business."规模明细" RENAME COLUMN "月度" TO "月份"'),
+    ARRAY['column business."规模明细"."月度" is missing'],
+    'a renamed column is missing'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        $$ DROP TABLE mapping."产品线" CASCADE;
+           ALTER TABLE business."规模明细" DROP COLUMN "期末资产规模", DROP COLUMN "月度";
+           ALTER TABLE customer."当年流失" ALTER COLUMN "上报月份" TYPE text;
+           ALTER TABLE customer."年金客户" DROP CONSTRAINT "年金客户_pkey" CASCADE;
+           DROP TABLE customer."当年中标";
+           ALTER TABLE customer.customer_plan_contract DROP COLUMN valid_to $$
+    ),
+    ARRAY[
+        'column customer.customer_plan_contract.valid_to is missing',
+        'table customer."当年中标" is missing',
+        'column customer."当年流失"."上报月份" has type text where a date or timestamp is needed',
+        'column business."规模明细"."月度" is missing',
+        'column business."规模明细"."期末资产规模" is missing',
+        'unique key on customer."年金客户".company_id is missing',
+        'table mapping."产品线" is missing'
+    ],
+    'all that is wrong is listed at once, table by table'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        $$ DROP TABLE customer.customer_plan_contract, customer."当年中标", customer."当年流失",
+               business."规模明细", customer."年金客户", mapping."产品线" CASCADE;
+           CREATE TABLE customer.customer_plan_contract (
+               company_id text, plan_code text, product_line_code text, product_line_name text,
+               is_strategic boolean, is_existing boolean, valid_to date
+           );
+           CREATE TABLE customer."当年中标" (company_id text, "产品线代码" text, "上报月份" date);
+           CREATE TABLE customer."当年流失" (company_id text, "产品线代码" text, "上报月份" date);
+           CREATE TABLE business."规模明细" (
+               company_id text, "产品线代码" text, "月度" date, "期末资产规模" numeric
+           );
+           CREATE TABLE customer."年金客户" (company_id text UNIQUE);
+           CREATE TABLE mapping."产品线" ("产品线代码" text UNIQUE) $$
+    ),
+    '{}'::text[],
+    'tables with the columns that the refresh reads, and nothing else, are enough'
+);
+
+-- Types
+
+CREATE DOMAIN pg_temp.some_text AS varchar(30);
+CREATE DOMAIN pg_temp.some_date AS date;
+CREATE DOMAIN pg_temp.some_date_of_some_kind AS pg_temp.some_date;
+CREATE DOMAIN pg_temp.some_instant AS timestamptz;
+CREATE DOMAIN pg_temp.some_number AS numeric(18,4);
+CREATE DOMAIN pg_temp.some_flag AS boolean;
+CREATE DOMAIN pg_temp.some_flag_of_some_kind AS pg_temp.some_flag;
+CREATE TYPE pg_temp.some_enum AS ENUM ('P1');
+
+SELECT is(
+    pg_temp.findings_after(pg_temp.change_type(table_name, column_name, type_name)),
+    '{}'::text[],
+    format('%s may be %s', column_name, type_name)
+)
+FROM (VALUES
+    ('customer.customer_plan_contract', 'plan_code',    'text'),
+    ('customer.customer_plan_contract', 'plan_code',    'character varying'),
+    ('customer.customer_plan_contract', 'plan_code',    'character varying(7)'),
+    ('customer.customer_plan_contract', 'plan_code',    'character(7)'),
+    ('customer.customer_plan_contract', 'plan_code',    'name'),
+    ('customer.customer_plan_contract', 'plan_code',    'pg_temp.some_text'),
+    ('customer.customer_plan_contract', 'is_strategic', 'pg_temp.some_flag'),
+    ('customer.customer_plan_contract', 'is_strategic', 'pg_temp.some_flag_of_some_kind'),
+    ('customer.customer_plan_contract', 'valid_to',     'timestamp without time zone'),
+    ('customer."当年中标"',             '"上报月份"',   'timestamp without time zone'),
+    ('customer."当年流失"',             '"上报月份"',   'timestamp without time zone'),
+    ('business."规模明细"',             '"月度"',       'timestamp without time zone'),
+    ('business."规模明细"',             '"月度"',       'timestamp(0) without time zone'),
+    ('business."规模明细"',             '"月度"',       'pg_temp.some_date'),
+    ('business."规模明细"',             '"月度"',       'pg_temp.some_date_of_some_kind'),
+    ('business."规模明细"',             '"期末资产规模"', 'numeric'),
+    ('business."规模明细"',             '"期末资产规模"', 'smallint'),
+    ('business."规模明细"',             '"期末资产规模"', 'integer'),
+    ('business."规模明细"',             '"期末资产规模"', 'bigint'),
+    ('business."规模明细"',             '"期末资产规模"', 'real'),
+    ('business."规模明细"',             '"期末资产规模"', 'double precision'),
+    ('business."规模明细"',             '"期末资产规模"', 'pg_temp.some_number')
+) AS good (table_name, column_name, type_name);
+
+-- A day with a time zone lies in one month or another, depending on who looks.
+SELECT is(
+    pg_temp.findings_after(pg_temp.change_type(table_name, column_name, type_name)),
+    ARRAY[format('column %s.%s has type %s where a %s is needed', table_name, column_name, type_name, kind)],
+    format('%s.%s of type %s is refused', table_name, column_name, type_name)
+)
+FROM (VALUES
+    ('customer.customer_plan_contract', 'company_id',        'integer',                     'text'),
+    ('customer.customer_plan_contract', 'plan_code',         'uuid',                        'text'),
+    ('customer.customer_plan_contract', 'plan_code',         'text[]',                      'text'),
+    ('customer.customer_plan_contract', 'plan_code',         'some_enum',                   'text'),
+    ('customer.customer_plan_contract', 'product_line_code', 'bigint',                      'text'),
+    ('customer.customer_plan_contract', 'product_line_name', 'jsonb',                       'text'),
+    ('customer.customer_plan_contract', 'is_strategic',      'integer',                     'boolean'),
+    ('customer.customer_plan_contract', 'is_strategic',      'text',                        'boolean'),
+    ('customer.customer_plan_contract', 'is_existing',       'bit(1)',                      'boolean'),
+    ('customer.customer_plan_contract', 'valid_to',          'timestamp with time zone',    'date or timestamp'),
+    ('customer.customer_plan_contract', 'valid_to',          'text',                        'date or timestamp'),
+    ('customer."当年中标"',             'company_id',        'integer',                     'text'),
+    ('customer."当年中标"',             '"产品线代码"',      'integer',                     'text'),
+    ('customer."当年中标"',             '"上报月份"',        'timestamp with time zone',    'date or timestamp'),
+    ('customer."当年中标"',             '"上报月份"',        'character varying(6)',        'date or timestamp'),
+    ('customer."当年流失"',             'company_id',        'integer',                     'text'),
+    ('customer."当年流失"',             '"产品线代码"',      'integer',                     'text'),
+    ('customer."当年流失"',             '"上报月份"',        'timestamp with time zone',    'date or timestamp'),
+    ('customer."当年流失"',             '"上报月份"',        'integer',                     'date or timestamp'),
+    ('business."规模明细"',             'company_id',        'integer',                     'text'),
+    ('business."规模明细"',             '"产品线代码"',      'integer',                     'text'),
+    ('business."规模明细"',             '"月度"',            'timestamp with time zone',    'date or timestamp'),
+    ('business."规模明细"',             '"月度"',            'timestamp(0) with time zone', 'date or timestamp'),
+    ('business."规模明细"',             '"月度"',            'time without time zone',      'date or timestamp'),
+    ('business."规模明细"',             '"月度"',            'date[]',                      'date or timestamp'),
+    ('business."规模明细"',             '"月度"',            'some_instant',                'date or timestamp'),
+    ('business."规模明细"',             '"期末资产规模"',    'text',                        'number'),
+    ('business."规模明细"',             '"期末资产规模"',    'money',                       'number'),
+    ('business."规模明细"',             '"期末资产规模"',    'oid',                         'number'),
+    ('business."规模明细"',             '"期末资产规模"',    'interval',                    'number')
+) AS bad (table_name, column_name, type_name, kind);
+
+SELECT is(
+    pg_temp.findings_after(
+        'ALTER TABLE mapping."产品线" DROP COLUMN "产品线代码" CASCADE;
+         ALTER TABLE mapping."产品线" ADD COLUMN "产品线代码" serial PRIMARY KEY'
+    ),
+    ARRAY['column mapping."产品线"."产品线代码" has type integer where a text is needed'],
+    'a key of a type that cannot work is reported for its type'
+);
+
+-- Keys: what a foreign key can point at
+
+CREATE FUNCTION pg_temp.replace_customer_key(p_ddl text)
+RETURNS text
+LANGUAGE sql
+AS $$
+    SELECT 'ALTER TABLE customer."年金客户" DROP CONSTRAINT "年金客户_pkey" CASCADE; ' || p_ddl
+$$;
+
+SELECT is(
+    pg_temp.findings_after(pg_temp.replace_customer_key(ddl)),
+    ARRAY['unique key on customer."年金客户".company_id is missing'],
+    format('%s is not enough', what)
+)
+FROM (VALUES
+    ('no key', ''),
+    ('an index that is not unique',
+        'CREATE INDEX ON customer."年金客户" (company_id)'),
+    ('a partial unique index',
+        'CREATE UNIQUE INDEX ON customer."年金客户" (company_id) WHERE company_id <> '''''),
+    ('a unique index on an expression',
+        'CREATE UNIQUE INDEX ON customer."年金客户" (lower(company_id))'),
+    ('a unique key of two columns',
+        'ALTER TABLE customer."年金客户" ADD UNIQUE (company_id, "客户名称")'),
+    ('a unique key on another column',
+        'ALTER TABLE customer."年金客户" ADD UNIQUE ("客户名称")'),
+    ('a unique index that carries the column along',
+        'CREATE UNIQUE INDEX ON customer."年金客户" ("客户名称") INCLUDE (company_id)'),
+    ('a deferrable unique key',
+        'ALTER TABLE customer."年金客户" ADD UNIQUE (company_id) DEFERRABLE'),
+    ('a deferrable primary key',
+        'ALTER TABLE customer."年金客户" ADD PRIMARY KEY (company_id) DEFERRABLE INITIALLY DEFERRED'),
+    ('a unique index left invalid',
+        'CREATE UNIQUE INDEX broken ON customer."年金客户" (company_id);
+         UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = ''customer.broken''::regclass'),
+    ('a unique key on a table of the same name elsewhere',
+        'CREATE TABLE mapping."年金客户" (company_id text PRIMARY KEY)')
+) AS poor (what, ddl);
+
+SELECT is(
+    pg_temp.findings_after(pg_temp.replace_customer_key(ddl)),
+    '{}'::text[],
+    format('%s is enough', what)
+)
+FROM (VALUES
+    ('a unique key that is not the primary key',
+        'ALTER TABLE customer."年金客户" ADD UNIQUE (company_id)'),
+    ('a unique index without a constraint',
+        'CREATE UNIQUE INDEX ON customer."年金客户" (company_id)'),
+    ('a unique key that carries other columns along',
+        'ALTER TABLE customer."年金客户" ADD UNIQUE (company_id) INCLUDE ("客户名称")'),
+    ('a good key among poor ones',
+        'ALTER TABLE customer."年金客户" ADD PRIMARY KEY (company_id), ADD UNIQUE (company_id) DEFERRABLE')
+) AS good (what, ddl);
+
+SELECT is(
+    pg_temp.findings_after('ALTER TABLE mapping."产品线" DROP CONSTRAINT "产品线_pkey" CASCADE'),
+    ARRAY['unique key on mapping."产品线"."产品线代码" is missing'],
+    'the product lines, too, need a unique key'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        'ALTER TABLE customer."年金客户" RENAME TO company;
+         CREATE VIEW customer."年金客户" AS SELECT * FROM customer.company'
+    ),
+    ARRAY['unique key on customer."年金客户".company_id is missing'],
+    'no foreign key can point at a view'
+);
+
+-- Who asks
+
+SELECT is(
+    pg_temp.findings_after(
+        'CREATE TEMPORARY TABLE "规模明细" (id integer); SET LOCAL search_path = pg_temp, public'
+    ),
+    '{}'::text[],
+    'neither a temporary table of the same name nor the search_path changes the answer'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

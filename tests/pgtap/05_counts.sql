@@ -1,0 +1,365 @@
+-- Proves what a refresh returns, and that log and control table say the same.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(64);
+
+\ir fixture.psql
+
+-- What the newest entry of the log says, in the words of the result.
+CREATE FUNCTION pg_temp.newest_log_entry()
+RETURNS jsonb
+LANGUAGE sql
+AS $$
+    SELECT
+        jsonb_build_object('snapshot_month', to_char(snapshot_month, 'YYYY-MM-DD'))
+        || to_jsonb(monthly_snapshot_log) - ARRAY[
+            'snapshot_month', 'operation', 'reason', 'started_at', 'finished_at', 'invoked_by', 'application_name'
+        ]
+    FROM customer.monthly_snapshot_log
+    ORDER BY log_id DESC
+    LIMIT 1
+$$;
+
+-- An empty source system
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT set_eq(
+    format('SELECT jsonb_object_keys(%L)', :'result'),
+    ARRAY[
+        'snapshot_month', 'total', 'upserted', 'inserted', 'updated', 'unchanged', 'stale', 'deleted',
+        'aum_total', 'aum_unattributed', 'log_id'
+    ],
+    'the result has these keys, all of them and no others'
+);
+
+SELECT is(
+    :'result'::jsonb - 'log_id',
+    '{"snapshot_month": "2026-01-31", "total": 0, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 0,
+      "stale": 0, "deleted": 0, "aum_total": 0, "aum_unattributed": 0}',
+    'without any source row every count is 0'
+);
+
+SELECT is(
+    jsonb_typeof(:'result'::jsonb -> key), CASE key WHEN 'snapshot_month' THEN 'string' ELSE 'number' END,
+    format('%s is a %s', key, CASE key WHEN 'snapshot_month' THEN 'string' ELSE 'number' END)
+)
+FROM unnest(ARRAY[
+    'snapshot_month', 'total', 'upserted', 'inserted', 'updated', 'unchanged', 'stale', 'deleted',
+    'aum_total', 'aum_unattributed', 'log_id'
+]) AS result_key (key);
+
+SELECT is(
+    :'result'::jsonb ->> 'aum_total', '0.00',
+    'aum_total has 2 decimals without any row'
+);
+
+SELECT is(
+    :'result'::jsonb ->> 'aum_unattributed', '0.00',
+    'aum_unattributed has 2 decimals without any row'
+);
+
+INSERT INTO contract (company_id)
+VALUES ('no AUM');
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    :'result'::jsonb ->> 'aum_total', '0.00',
+    'aum_total has 2 decimals where no row has AUM'
+);
+
+DELETE FROM contract;
+DELETE FROM customer.fct_customer_business_monthly_status;
+
+-- Every kind of row in one refresh, each a different number of times:
+-- 2 new, 3 changed, 4 right, 1 stale, and 1 whose customer is unknown
+
+INSERT INTO contract (company_id)
+SELECT 'right ' || number FROM generate_series(1, 4) AS number
+UNION ALL
+SELECT 'changed ' || number FROM generate_series(1, 3) AS number
+UNION ALL
+SELECT 'stale';
+
+INSERT INTO aum (company_id, amount)
+VALUES
+    ('right 1', 100), ('right 2', 20.25), ('right 3', 3), ('right 4', -0.25),
+    ('changed 1', 1000), ('changed 2', 2000), ('stale', 50000);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    :'result'::jsonb - 'log_id',
+    '{"snapshot_month": "2026-01-31", "total": 8, "upserted": 8, "inserted": 8, "updated": 0, "unchanged": 0,
+      "stale": 0, "deleted": 0, "aum_total": 53123.00, "aum_unattributed": 0.00}',
+    'the first refresh of a month inserts all of it'
+);
+
+UPDATE contract SET valid_to = '2026-01-31' WHERE company_id = 'stale';
+UPDATE contract SET is_strategic = TRUE WHERE company_id = 'changed 1';
+UPDATE contract SET is_existing = TRUE WHERE company_id = 'changed 2';
+
+INSERT INTO loss (company_id)
+VALUES ('changed 3');
+
+INSERT INTO contract (company_id)
+VALUES ('new 1'), ('new 2');
+
+INSERT INTO aum (company_id, amount)
+VALUES ('new 1', 0.5), ('unknown', 600000.125);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    :'result'::jsonb ->> key, value,
+    format('%s is %s for 2 new rows, 3 changed, 4 right and 1 stale', key, value)
+)
+FROM (VALUES
+    ('total', '9'),
+    ('upserted', '5'),
+    ('inserted', '2'),
+    ('updated', '3'),
+    ('unchanged', '4'),
+    ('stale', '1'),
+    ('deleted', '0'),
+    ('aum_total', '3123.50'),
+    ('aum_unattributed', '650000.13')
+) AS expected (key, value);
+
+SELECT is(
+    pg_temp.newest_log_entry(), :'result'::jsonb,
+    'the log has the same month, counts and log_id'
+);
+
+SELECT is(
+    (
+        SELECT aum_total || ' ' || aum_unattributed
+        FROM customer.monthly_snapshot_log
+        ORDER BY log_id DESC
+        LIMIT 1
+    ),
+    '3123.50 650000.13',
+    'the log has its sums with 2 decimals'
+);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    :'result'::jsonb - 'log_id',
+    '{"snapshot_month": "2026-01-31", "total": 9, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 9,
+      "stale": 1, "deleted": 0, "aum_total": 3123.50, "aum_unattributed": 650000.13}',
+    'a second refresh counts the same rows as unchanged, and the same sums'
+);
+
+SELECT is(
+    pg_temp.newest_log_entry(), :'result'::jsonb,
+    'a refresh that wrote nothing is logged, too'
+);
+
+-- aum_total, month by month, each with its own AUM
+
+DELETE FROM contract;
+DELETE FROM aum;
+
+-- In each answer: aum_total, aum_unattributed.
+CREATE FUNCTION pg_temp.aum_figures(p_month date)
+RETURNS numeric[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_result jsonb := customer.refresh_monthly_snapshot(p_month);
+BEGIN
+    RETURN ARRAY[v_result -> 'aum_total', v_result -> 'aum_unattributed']::numeric[];
+END
+$$;
+
+INSERT INTO contract (company_id, product_line_code, plan_code, valid_to)
+VALUES
+    ('A', 'PL201', 'P1', '9999-12-31'),
+    ('A', 'PL202', 'P1', '9999-12-31'),
+    ('B', 'PL202', 'P1', '9999-12-31'),
+    ('B', 'PL202', 'P2', '9999-12-31'),
+    ('closed', 'PL202', 'P1', '2025-12-31'),
+    ('no end', 'PL202', 'P1', NULL);
+
+INSERT INTO aum (as_of, company_id, product_line_code, amount)
+VALUES
+    ('2020-01-01', 'A', 'PL201', 1), ('2020-01-15', 'A', 'PL202', 20), ('2020-01-31', 'B', 'PL202', 300),
+    ('2020-02-01', NULL, 'PL202', 5.25),
+    ('2020-03-01', 'A', NULL, 5.25),
+    ('2020-04-01', NULL, NULL, 5.25),
+    ('2020-05-01', 'nobody', 'PL202', 5.25),
+    ('2020-06-01', 'A', 'PL999', 5.25),
+    ('2020-07-01', 'B', 'PL201', 5.25),
+    ('2020-08-01', 'closed', 'PL202', 5.25),
+    ('2020-09-01', 'no end', 'PL202', 5.25),
+    ('2020-10-01', 'A', 'PL202', NULL),
+    ('2020-11-01', NULL, 'PL202', NULL), ('2020-11-01', 'nobody', 'PL202', NULL),
+    ('2020-12-01', 'A', 'PL202', 7), ('2020-12-01', 'nobody', 'PL202', NULL), ('2020-12-01', NULL, NULL, -2.5);
+
+SELECT is(
+    pg_temp.aum_figures(month), ARRAY[aum_total, aum_unattributed],
+    format('AUM of %s: %s in rows, %s unattributed', owner, aum_total, aum_unattributed)
+)
+FROM (VALUES
+    (DATE '2020-01-31', 321.00, 0.00, 'three supported rows'),
+    ('2020-02-29', 0.00, 5.25, 'no customer'),
+    ('2020-03-31', 0.00, 5.25, 'no product line'),
+    ('2020-04-30', 0.00, 5.25, 'neither customer nor product line'),
+    ('2020-05-31', 0.00, 5.25, 'an unknown customer'),
+    ('2020-06-30', 0.00, 5.25, 'an unknown product line'),
+    ('2020-07-31', 0.00, 5.25, 'a customer without contract in that product line'),
+    ('2020-08-31', 0.00, 5.25, 'a customer whose contract is closed'),
+    ('2020-09-30', 0.00, 5.25, 'a customer whose contract has no end'),
+    ('2020-10-31', 0.00, 0.00, 'a supported row, the amount NULL'),
+    ('2020-11-30', 0.00, 0.00, 'no supported row, the amounts NULL'),
+    ('2020-12-31', 7.00, -2.50, 'a supported row, an unknown customer with NULL, and nobody with less than 0')
+) AS expected (month, aum_total, aum_unattributed, owner);
+
+INSERT INTO aum (as_of, company_id, product_line_code, amount)
+VALUES
+    ('2021-01-01', 'A', 'PL201', 0.0049), ('2021-01-01', 'A', 'PL202', 0.0049), ('2021-01-01', 'B', 'PL202', 0.0049),
+    ('2021-02-01', 'A', 'PL201', 0.0050), ('2021-02-01', 'A', 'PL202', 0.0050), ('2021-02-01', 'B', 'PL202', 0.0050),
+    ('2021-03-01', NULL, 'PL201', 0.0049), ('2021-03-01', NULL, 'PL202', 0.0049), ('2021-03-01', 'nobody', 'PL202', 0.0049),
+    ('2021-04-01', NULL, 'PL202', 0.0050),
+    ('2021-05-01', 'nobody', 'PL202', -0.0050),
+    ('2021-06-01', NULL, 'PL201', 0.0050), ('2021-06-01', NULL, 'PL202', 0.0050),
+    ('2021-07-01', 'A', 'PL201', 0.0049), ('2021-07-01', 'nobody', 'PL201', 0.0001),
+    ('2021-08-01', NULL, 'PL202', 99999999999999.9999), ('2021-08-01', NULL, 'PL202', 99999999999999.9999),
+    ('2021-08-01', 'A', 'PL202', 99999999999999.9999), ('2021-08-01', 'A', 'PL202', 99999999999999.9999),
+    ('2021-09-30', 'A', 'PL202', 1), ('2021-10-01', 'A', 'PL202', 10), ('2021-10-31', NULL, 'PL202', 5),
+    ('2021-11-01', 'A', 'PL202', 100), ('2021-09-30', NULL, 'PL202', 50), ('2021-11-01', NULL, 'PL202', 500);
+
+SELECT is(
+    pg_temp.aum_figures(month), ARRAY[aum_total, aum_unattributed],
+    rule
+)
+FROM (VALUES
+    (DATE '2021-01-31', 0.00, 0.00, 'aum_total sums what the rows say, three times 0.0049 each rounded'),
+    ('2021-02-28', 0.03, 0.00, 'aum_total sums what the rows say, three times 0.0050 each rounded'),
+    ('2021-03-31', 0.00, 0.01, 'aum_unattributed is rounded at the end, three times 0.0049 summed first'),
+    ('2021-04-30', 0.00, 0.01, 'aum_unattributed 0.0050 is rounded away from zero'),
+    ('2021-05-31', 0.00, -0.01, 'aum_unattributed -0.0050 is rounded away from zero'),
+    ('2021-06-30', 0.00, 0.01, 'aum_unattributed is rounded at the end, twice 0.0050 summed first'),
+    ('2021-07-31', 0.00, 0.00, 'what a row loses by rounding is not unattributed'),
+    ('2021-08-31', 200000000000000.00, 200000000000000.00, 'large sums are exact'),
+    ('2021-10-31', 10.00, 5.00, 'neighbouring months count in neither')
+) AS expected (month, aum_total, aum_unattributed, rule);
+
+-- Who carries AUM is a question of today's contracts, row by row
+
+DELETE FROM contract WHERE company_id = 'B';
+
+SELECT is(
+    pg_temp.aum_figures('2020-01-31'), ARRAY[21.00, 300.00],
+    'AUM of a stored row that has become stale is unattributed'
+);
+
+INSERT INTO contract (company_id)
+VALUES ('nobody');
+
+SELECT is(
+    pg_temp.aum_figures('2020-05-31'), ARRAY[5.25, 0.00],
+    'a contract for a customer who was unknown attributes the AUM'
+);
+
+-- Log
+
+SELECT set_config('application_name', 'the ETL', TRUE) \g /dev/null
+
+DELETE FROM customer.monthly_snapshot_log;
+
+SELECT customer.refresh_monthly_snapshot('2022-02-01') AS result \gset
+
+SELECT results_eq(
+    $$ SELECT snapshot_month, operation, reason, application_name
+       FROM customer.monthly_snapshot_log $$,
+    $$ VALUES (DATE '2022-02-28', 'refresh', NULL::text, 'the ETL') $$,
+    'one call leaves one entry in the log: month, operation, no reason, and application'
+);
+
+SELECT is(
+    (SELECT invoked_by FROM customer.monthly_snapshot_log), session_user::text,
+    'the log names the role that called'
+);
+
+SELECT is(
+    (SELECT log_id FROM customer.monthly_snapshot_log), (:'result'::jsonb ->> 'log_id')::bigint,
+    'the result says which entry of the log it is'
+);
+
+SELECT ok(
+    (
+        SELECT CURRENT_TIMESTAMP < started_at AND started_at < finished_at AND finished_at <= clock_timestamp()
+        FROM customer.monthly_snapshot_log
+    ),
+    'the log has the wall clock at the call''s beginning and end, not the transaction''s'
+);
+
+SELECT set_config('application_name', '', TRUE) \g /dev/null
+
+SELECT customer.refresh_monthly_snapshot('2022-02-01') AS second_result \gset
+
+SELECT is(
+    (SELECT application_name FROM customer.monthly_snapshot_log WHERE log_id = (:'second_result'::jsonb ->> 'log_id')::bigint),
+    '',
+    'a session without application_name is logged with an empty one'
+);
+
+SELECT cmp_ok(
+    (:'second_result'::jsonb ->> 'log_id')::bigint, '>', (:'result'::jsonb ->> 'log_id')::bigint,
+    'log_id rises'
+);
+
+-- Control table
+
+SELECT results_eq(
+    $$ SELECT last_rule, stale_rows, closed_at, closed_by, close_note
+       FROM customer.monthly_snapshot_control
+       WHERE snapshot_month = '2022-02-28' $$,
+    $$ VALUES ('current', 0::bigint, NULL::timestamptz, NULL::text, NULL::text) $$,
+    'the month has one control row, which says that refresh wrote it, without stale rows, and that it is open'
+);
+
+SELECT is(
+    (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
+    (:'second_result'::jsonb ->> 'log_id')::bigint,
+    'the control row names the newest entry of the log'
+);
+
+SELECT customer.refresh_monthly_snapshot('2022-03-01') AS other_result \gset
+
+SELECT is(
+    (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
+    (:'second_result'::jsonb ->> 'log_id')::bigint,
+    'and still does when another month was written'
+);
+
+DELETE FROM contract WHERE company_id = 'A';
+
+SELECT customer.refresh_monthly_snapshot('2022-02-01') AS result \gset
+
+SELECT is(
+    (SELECT stale_rows FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
+    2::bigint,
+    'the control row has the number of stale rows'
+);
+
+UPDATE customer.monthly_snapshot_control
+SET last_rule = 'as_of'
+WHERE snapshot_month = '2022-02-28';
+
+SELECT customer.refresh_monthly_snapshot('2022-02-01') AS result \gset
+
+SELECT is(
+    (SELECT last_rule FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
+    'current',
+    'a month that refresh writes after restate is under the rule of refresh again'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

@@ -1,0 +1,380 @@
+-- Proves each error of a refresh: SQLSTATE, message, hint, and that nothing is written.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(65);
+
+\ir fixture.psql
+
+CREATE FUNCTION pg_temp.hint_of(p_sql text)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_hint text;
+BEGIN
+    EXECUTE p_sql;
+    RETURN 'no error';
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+        RETURN v_hint;
+END
+$$;
+
+-- All that the package's tables hold, and where.
+CREATE FUNCTION pg_temp.everything()
+RETURNS jsonb
+LANGUAGE sql
+AS $$
+    SELECT jsonb_build_object(
+        'facts', (
+            SELECT jsonb_agg(jsonb_build_array(ctid, fact) ORDER BY ctid)
+            FROM customer.fct_customer_business_monthly_status AS fact
+        ),
+        'control', (
+            SELECT jsonb_agg(jsonb_build_array(ctid, control) ORDER BY ctid)
+            FROM customer.monthly_snapshot_control AS control
+        ),
+        'log', (
+            SELECT jsonb_agg(jsonb_build_array(ctid, log) ORDER BY ctid)
+            FROM customer.monthly_snapshot_log AS log
+        )
+    )
+$$;
+
+-- A month that is none
+
+INSERT INTO contract (company_id, plan_code)
+VALUES ('A', 'P1'), ('B', 'P1');
+
+INSERT INTO aum (company_id, amount)
+VALUES ('A', 100), ('B', -100);
+
+SELECT pg_temp.everything() AS before \gset
+
+SELECT throws_ok(
+    'SELECT customer.refresh_monthly_snapshot(NULL)',
+    '22004',
+    'the snapshot month must not be NULL',
+    'a month that is NULL is refused'
+);
+
+SELECT throws_ok(
+    format('SELECT customer.refresh_monthly_snapshot(%L)', day),
+    '22023',
+    format('the snapshot month must lie in the years 1 to 9999, but is %s', day),
+    format('the month of %s is refused', day)
+)
+FROM (VALUES
+    ('infinity'), ('-infinity'), ('0001-12-31 BC'), ('4714-11-24 BC'), ('10000-01-01'), ('5874897-12-31')
+) AS bad (day);
+
+SELECT is(
+    pg_temp.hint_of(format('SELECT customer.refresh_monthly_snapshot(%L)', day)),
+    'Pass any day of the month, such as DATE ''2026-01-31''.',
+    format('the hint for the month of %s says what to pass', coalesce(day, 'NULL'))
+)
+FROM (VALUES (NULL), ('infinity'), ('-infinity'), ('0001-12-31 BC'), ('10000-01-01')) AS bad (day);
+
+SELECT is(
+    pg_temp.everything(), :'before'::jsonb,
+    'a month that is refused leaves neither fact, control nor log row'
+);
+
+SELECT is(
+    customer.refresh_monthly_snapshot(day::date) ->> 'snapshot_month', month,
+    format('%s, %s, is accepted', day, reason)
+)
+FROM (VALUES
+    ('0001-01-01', '0001-01-31', 'the first day of all'),
+    ('9999-12-31', '9999-12-31', 'the last day of all')
+) AS good (day, month, reason);
+
+DELETE FROM customer.fct_customer_business_monthly_status;
+
+-- AUM that would be overwritten with zeros
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES ('A', '2025-12-31', 1), ('A', '2026-02-01', 2);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+SELECT customer.refresh_monthly_snapshot('2026-02-28') AS result \gset
+
+DELETE FROM aum WHERE as_of = '2026-01-01';
+
+INSERT INTO contract (company_id, plan_code, is_strategic)
+VALUES ('A', 'P2', TRUE), ('C', 'P1', FALSE);
+
+UPDATE contract SET valid_to = '2026-01-31' WHERE company_id = 'B';
+
+SELECT pg_temp.everything() AS before \gset
+
+SELECT throws_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-01-15') $$,
+    '55000',
+    'business."规模明细" has no row for 2026-01-31, and refreshing would overwrite its AUM with zeros',
+    'a month with AUM is refused where the source has none for it, though it has for its neighbours'
+);
+
+SELECT is(
+    pg_temp.hint_of($$ SELECT customer.refresh_monthly_snapshot('2026-01-15') $$),
+    'Load the month''s AUM and refresh again. If it really is zero: SELECT customer.restate_monthly_snapshot(DATE ''2026-01-31'', ''why'');',
+    'the hint says what to load, and the way out'
+);
+
+SELECT is(
+    pg_temp.everything(), :'before'::jsonb,
+    'nothing is written then: not the new row, not the changed mark, no log entry'
+);
+
+SELECT is(
+    (pg_temp.stored('A')).aum_balance, 100.00,
+    'the AUM is still there'
+);
+
+-- Each with what the month has stored, and what the source has for it: does it stop the refresh?
+CREATE FUNCTION pg_temp.refresh_overwrites(p_stored numeric[], p_source numeric[], p_is_supported boolean)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    DELETE FROM contract;
+    DELETE FROM aum;
+    DELETE FROM customer.fct_customer_business_monthly_status;
+
+    INSERT INTO contract (company_id)
+    SELECT 'company ' || number
+    FROM generate_subscripts(p_stored, 1) AS number;
+
+    INSERT INTO customer.fct_customer_business_monthly_status (
+        snapshot_month, company_id, product_line_code, product_line_name, aum_balance
+    )
+    SELECT '2026-01-31', 'company ' || number, 'PL202', '企年受托', stored
+    FROM unnest(p_stored) WITH ORDINALITY AS month (stored, number);
+
+    INSERT INTO aum (company_id, amount)
+    SELECT 'company ' || number, amount
+    FROM unnest(p_source) WITH ORDINALITY AS detail (amount, number);
+
+    IF NOT p_is_supported THEN
+        DELETE FROM contract;
+    END IF;
+
+    PERFORM customer.refresh_monthly_snapshot('2026-01-31');
+    RETURN 'refreshed';
+EXCEPTION
+    WHEN object_not_in_prerequisite_state THEN
+        RETURN 'refused';
+END
+$$;
+
+SELECT is(
+    pg_temp.refresh_overwrites(stored, source, is_supported), answer,
+    format('%s: %s', situation, answer)
+)
+FROM (VALUES
+    ('{5}'::numeric[],  '{}'::numeric[], TRUE,  'refused',   'AUM stored, none at the source'),
+    ('{-5}',            '{}',            TRUE,  'refused',   'negative AUM stored, none at the source'),
+    ('{0.01}',          '{}',            TRUE,  'refused',   'a cent stored, none at the source'),
+    ('{0, 0, 5}',       '{}',            TRUE,  'refused',   'one row of three with AUM, none at the source'),
+    ('{5, -5}',         '{}',            TRUE,  'refused',   'AUM stored that sums to zero, none at the source'),
+    ('{5}',             '{}',            FALSE, 'refused',   'AUM stored in a stale row only, none at the source'),
+    ('{0, 0}',          '{}',            TRUE,  'refreshed', 'no AUM stored, none at the source'),
+    ('{}',              '{}',            TRUE,  'refreshed', 'no row stored, no AUM at the source'),
+    ('{5}',             '{0}',           TRUE,  'refreshed', 'AUM stored, zero at the source'),
+    ('{5}',             '{NULL}',        TRUE,  'refreshed', 'AUM stored, a row without amount at the source'),
+    ('{5, 6}',          '{7}',           TRUE,  'refreshed', 'AUM stored, that of one customer at the source'),
+    ('{5}',             '{NULL, 8}',     TRUE,  'refreshed', 'AUM stored, that of an unknown customer at the source')
+) AS example (stored, source, is_supported, answer, situation);
+
+UPDATE customer.fct_customer_business_monthly_status
+SET aum_balance = 5;
+
+DELETE FROM aum;
+
+INSERT INTO aum (company_id, product_line_code, amount)
+VALUES (NULL, NULL, NULL);
+
+SELECT lives_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$,
+    'a row that says nothing still says that the month was loaded'
+);
+
+DELETE FROM aum;
+
+INSERT INTO contract (company_id)
+VALUES ('A');
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES ('A', '2026-02-28', 5);
+
+SELECT customer.refresh_monthly_snapshot('2026-02-28') AS result \gset
+
+UPDATE customer.fct_customer_business_monthly_status
+SET aum_balance = 0
+WHERE snapshot_month = '2026-01-31';
+
+SELECT lives_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$,
+    'AUM stored for another month does not stop this one'
+);
+
+INSERT INTO aum (company_id, amount)
+VALUES ('A', 5);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+-- A closed month
+
+UPDATE customer.monthly_snapshot_control
+SET
+    closed_at = '2026-02-10 08:30:15.75+08',
+    closed_by = 'ann',
+    close_note = 'published to the board'
+WHERE snapshot_month = '2026-01-31';
+
+UPDATE contract SET is_strategic = TRUE;
+
+SELECT pg_temp.everything() AS before \gset
+
+SELECT throws_ok(
+    format('SELECT customer.refresh_monthly_snapshot(%L)', day),
+    '55000',
+    'month 2026-01-31 is closed: by ann at 2026-02-10 00:30:15 UTC (published to the board)',
+    format('a closed month is refused by %s, with who closed it, when and why', day)
+)
+FROM (VALUES ('2026-01-01'), ('2026-01-17'), ('2026-01-31')) AS any_day (day);
+
+SELECT is(
+    pg_temp.hint_of($$ SELECT customer.refresh_monthly_snapshot('2026-01-01') $$),
+    'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-01-31'', ''why'');',
+    'the hint names reopening'
+);
+
+SELECT is(
+    pg_temp.everything(), :'before'::jsonb,
+    'nothing of a closed month is written, no log entry, no control row'
+);
+
+SELECT lives_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-02-28') $$,
+    'the next month is open still'
+);
+
+SELECT lives_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2025-12-31') $$,
+    'the month before is open still'
+);
+
+DELETE FROM aum WHERE as_of = '2026-01-01';
+
+SELECT throws_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$,
+    '55000',
+    'month 2026-01-31 is closed: by ann at 2026-02-10 00:30:15 UTC (published to the board)',
+    'a closed month without AUM at the source is refused because it is closed'
+);
+
+DELETE FROM contract;
+
+SELECT throws_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$,
+    '55000',
+    'month 2026-01-31 is closed: by ann at 2026-02-10 00:30:15 UTC (published to the board)',
+    'a closed month is refused where there is nothing to write, too'
+);
+
+-- Messages say the same whatever the session's settings
+
+INSERT INTO contract (company_id)
+VALUES ('A');
+
+CREATE FUNCTION pg_temp.message_under(p_datestyle text, p_time_zone text, p_day date)
+RETURNS text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    PERFORM set_config('DateStyle', p_datestyle, TRUE);
+    PERFORM set_config('TimeZone', p_time_zone, TRUE);
+    PERFORM customer.refresh_monthly_snapshot(p_day);
+    RETURN 'no error';
+EXCEPTION
+    WHEN OTHERS THEN
+        RETURN SQLERRM;
+END
+$$;
+
+INSERT INTO customer.monthly_snapshot_control (snapshot_month, closed_at, closed_by, close_note)
+VALUES ('2026-03-31', '2026-03-31 23:59:59+00', 'bob', '年报');
+
+INSERT INTO customer.fct_customer_business_monthly_status (
+    snapshot_month, company_id, product_line_code, product_line_name, aum_balance
+)
+VALUES ('2026-04-30', 'A', 'PL202', '企年受托', 1);
+
+SELECT is(
+    pg_temp.message_under(datestyle, time_zone, day), message,
+    format('%s, %s: %s', datestyle, time_zone, what)
+)
+FROM (VALUES
+    ('ISO, YMD',      'UTC'),
+    ('SQL, DMY',      'Asia/Shanghai'),
+    ('German, DMY',   'America/New_York'),
+    ('Postgres, MDY', 'Pacific/Kiritimati')
+) AS settings (datestyle, time_zone)
+CROSS JOIN (VALUES
+    (DATE '2026-03-01', 'a closed month',
+        'month 2026-03-31 is closed: by bob at 2026-03-31 23:59:59 UTC (年报)'),
+    (DATE '2026-04-30', 'a month without AUM at the source',
+        'business."规模明细" has no row for 2026-04-30, and refreshing would overwrite its AUM with zeros'),
+    (DATE 'infinity', 'no month at all',
+        'the snapshot month must lie in the years 1 to 9999, but is infinity'),
+    (DATE '0044-03-15 BC', 'a month before all',
+        'the snapshot month must lie in the years 1 to 9999, but is 0044-03-15 BC'),
+    (DATE '12026-03-15', 'a month after all',
+        'the snapshot month must lie in the years 1 to 9999, but is 12026-03-15')
+) AS error (day, what, message);
+
+-- Errors of others come out as they are
+
+SAVEPOINT broken_source;
+
+ALTER TABLE customer.customer_plan_contract DROP CONSTRAINT fk_contract_company;
+ALTER TABLE customer.customer_plan_contract DISABLE TRIGGER know_customer;
+
+INSERT INTO contract (company_id)
+VALUES ('unknown');
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES ('A', '2026-05-01', 1);
+
+SELECT throws_ok(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-05-31') $$,
+    '23503',
+    'insert or update on table "fct_customer_business_monthly_status" violates foreign key constraint "fk_snapshot_company"',
+    'a contract for a customer who is none ends in the foreign key''s error, not in silence'
+);
+
+SELECT is_empty(
+    $$ SELECT snapshot_month FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = '2026-05-31'
+       UNION ALL
+       SELECT snapshot_month FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-05-31'
+       UNION ALL
+       SELECT snapshot_month FROM customer.monthly_snapshot_log WHERE snapshot_month = '2026-05-31' $$,
+    'and nothing of the month is written'
+);
+
+ROLLBACK TO SAVEPOINT broken_source;
+
+SELECT throws_ok(
+    $$ ALTER TABLE business."规模明细" RENAME TO detail; SELECT customer.refresh_monthly_snapshot('2026-05-31') $$,
+    '42P01',
+    'relation "business.规模明细" does not exist',
+    'a source table gone missing is an error'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

@@ -1,0 +1,162 @@
+-- Proves the row rules where source columns have other types than the platform's: timestamps, fixed-width text, other numbers.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(21);
+
+ALTER TABLE customer.customer_plan_contract
+    ALTER COLUMN company_id TYPE text,
+    ALTER COLUMN plan_code TYPE character(8),
+    ALTER COLUMN product_line_code TYPE character(8),
+    -- A dictionary's order, by which small letters come before capitals.
+    ALTER COLUMN product_line_name TYPE text COLLATE "und-x-icu",
+    ALTER COLUMN valid_to TYPE timestamp;
+
+ALTER TABLE customer."当年中标"
+    ALTER COLUMN company_id TYPE character(12),
+    ALTER COLUMN "上报月份" TYPE timestamp;
+
+ALTER TABLE customer."当年流失"
+    ALTER COLUMN "产品线代码" TYPE text,
+    ALTER COLUMN "上报月份" TYPE timestamp(0);
+
+ALTER TABLE business."规模明细"
+    ALTER COLUMN company_id TYPE character(16),
+    ALTER COLUMN "产品线代码" TYPE character(6),
+    ALTER COLUMN "月度" TYPE timestamp,
+    ALTER COLUMN "期末资产规模" TYPE double precision;
+
+\ir fixture.psql
+
+SELECT is_empty(
+    'SELECT * FROM customer.missing_snapshot_sources()',
+    'premise: with these types nothing is missing'
+);
+
+-- Contracts
+
+INSERT INTO contract (company_id, plan_code, product_line_name, valid_to)
+VALUES
+    ('current',     'P1', 'a', '9999-12-31 00:00'),
+    ('current',     'P2', 'B', '9999-12-31 00:00'),
+    ('second less', 'P1', 'a', '9999-12-30 23:59:59'),
+    ('endless',     'P1', 'a', 'infinity'),
+    ('AUM',         'P1', 'a', '9999-12-31 00:00'),
+    ('first',       'P1', 'a', '9999-12-31 00:00'),
+    ('last',        'P1', 'a', '9999-12-31 00:00'),
+    ('before',      'P1', 'a', '9999-12-31 00:00'),
+    ('after',       'P1', 'a', '9999-12-31 00:00');
+
+-- Events at the first and last moment of the year, and just outside
+
+INSERT INTO award (company_id, reported_on)
+VALUES
+    ('first',  '2026-01-01 00:00:00'),
+    ('last',   '2026-12-31 23:59:59.999999'),
+    ('before', '2025-12-31 23:59:59.999999'),
+    ('after',  '2027-01-01 00:00:00');
+
+INSERT INTO loss (company_id, reported_on)
+VALUES
+    ('first',  '2026-01-01 00:00:00'),
+    ('last',   '2026-12-31 23:59:59'),
+    ('before', '2025-12-31 23:59:59'),
+    ('after',  '2027-01-01 00:00:00');
+
+-- AUM at the first and last moment of the month, and just outside
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES
+    ('first',  '2026-01-01 00:00:00', 100),
+    ('last',   '2026-01-31 23:59:59.999999', 200),
+    ('before', '2025-12-31 23:59:59.999999', 400),
+    ('after',  '2026-02-01 00:00:00', 800),
+    ('AUM',    '2026-01-15 12:00:00', 0.1),
+    ('AUM',    '2026-01-15 12:00:00', 0.2),
+    ('AUM',    '2026-01-15 12:00:00', 1.005);
+
+-- The last moment of a month is not 2026-01-31 in every time zone.
+SET LOCAL TimeZone = 'Pacific/Kiritimati';
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    :'result'::jsonb - 'log_id',
+    '{"snapshot_month": "2026-01-31", "total": 6, "upserted": 6, "inserted": 6, "updated": 0, "unchanged": 0,
+      "stale": 0, "deleted": 0, "aum_total": 301.31, "aum_unattributed": 0}',
+    'the current contracts make the rows'
+);
+
+SELECT is(
+    (pg_temp.stored('second less')).company_id, NULL,
+    'a valid_to of a second before 9999-12-31 is not current'
+);
+
+SELECT is(
+    (pg_temp.stored('endless')).company_id, NULL,
+    'a valid_to of infinity is not current'
+);
+
+SELECT is(
+    (pg_temp.stored('current')).product_line_name, 'a',
+    'the name is the greatest in bytes, whatever order the column has'
+);
+
+SELECT is(
+    (pg_temp.stored('current')).plan_count, 2,
+    'plans of fixed width are counted'
+);
+
+SELECT is(
+    (pg_temp.stored(company_id)).is_winning_this_year, is_winning,
+    format('is_winning_this_year is %s for an award at %s', is_winning, moment)
+)
+FROM (VALUES
+    ('first',  TRUE,  'the first moment of the year'),
+    ('last',   TRUE,  'the last moment of the year'),
+    ('before', FALSE, 'the last moment of the year before'),
+    ('after',  FALSE, 'the first moment of the next year')
+) AS example (company_id, is_winning, moment);
+
+SELECT is(
+    (pg_temp.stored(company_id)).is_churned_this_year, is_churned,
+    format('is_churned_this_year is %s for a loss at %s', is_churned, moment)
+)
+FROM (VALUES
+    ('first',  TRUE,  'the first moment of the year'),
+    ('last',   TRUE,  'the last second of the year'),
+    ('before', FALSE, 'the last second of the year before'),
+    ('after',  FALSE, 'the first moment of the next year')
+) AS example (company_id, is_churned, moment);
+
+SELECT is(
+    (pg_temp.stored(company_id)).aum_balance, aum_balance,
+    format('aum_balance is %s for 月度 at %s', aum_balance, moment)
+)
+FROM (VALUES
+    ('first',  100.00, 'the first moment of the month'),
+    ('last',   200.00, 'the last moment of the month'),
+    ('before', 0.00,   'the last moment of the month before'),
+    ('after',  0.00,   'the first moment of the next month')
+) AS example (company_id, aum_balance, moment);
+
+SELECT is(
+    (pg_temp.stored('AUM')).aum_balance, 1.31,
+    'amounts of floating point are summed as the decimals that they show: 0.1 + 0.2 + 1.005'
+);
+
+CALL pg_temp.remember();
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    (:'result'::jsonb ->> 'unchanged')::integer, 6,
+    'with these types, too, a second refresh finds every row right'
+);
+
+SELECT is_empty('SELECT * FROM written', 'and leaves it where it was');
+
+SELECT * FROM finish();
+
+ROLLBACK;

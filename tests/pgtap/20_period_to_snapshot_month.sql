@@ -1,0 +1,168 @@
+-- Proves which month a period of the ETL names, and that anything but YYYYMM is refused by its value.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(83);
+
+-- Periods that name a month ---------------------------------------------------------------------
+
+SELECT is(
+    customer.period_to_snapshot_month(period), last_day,
+    format('%s names the month that ends on %s', period, last_day)
+)
+FROM (VALUES
+    ('202601', DATE '2026-01-31'),
+    ('202602', DATE '2026-02-28'),
+    ('202603', DATE '2026-03-31'),
+    ('202604', DATE '2026-04-30'),
+    ('202605', DATE '2026-05-31'),
+    ('202606', DATE '2026-06-30'),
+    ('202607', DATE '2026-07-31'),
+    ('202608', DATE '2026-08-31'),
+    ('202609', DATE '2026-09-30'),
+    ('202610', DATE '2026-10-31'),
+    ('202611', DATE '2026-11-30'),
+    ('202612', DATE '2026-12-31')
+) AS example (period, last_day);
+
+SELECT is(
+    customer.period_to_snapshot_month(period), last_day,
+    format('%s ends on %s: %s', period, last_day, reason)
+)
+FROM (VALUES
+    ('202402', DATE '2024-02-29', 'a leap year'),
+    ('202302', DATE '2023-02-28', 'no leap year'),
+    ('200002', DATE '2000-02-29', 'a century that is a leap year'),
+    ('190002', DATE '1900-02-28', 'a century that is none'),
+    ('202512', DATE '2025-12-31', 'a year''s last month'),
+    ('000101', DATE '0001-01-31', 'the first month that has a date'),
+    ('000412', DATE '0004-12-31', 'a year of one digit is not of this century'),
+    ('009912', DATE '0099-12-31', 'a year of two digits is not of the last century'),
+    ('999912', DATE '9999-12-31', 'the last month that six digits can name')
+) AS example (period, last_day, reason);
+
+-- Anything else ---------------------------------------------------------------------------------
+
+SELECT throws_ok(
+    format('SELECT customer.period_to_snapshot_month(%L)', period),
+    '22023',
+    format('the period must be six digits YYYYMM with a month 01 to 12, but is "%s"', period),
+    format('refused by its value: %s', reason)
+)
+FROM (VALUES
+    ('',           'the empty string'),
+    (' ',          'a space'),
+    ('      ',     'six spaces'),
+    (' 202601',    'a space before'),
+    ('202601 ',    'a space after'),
+    ('2026 01',    'a space within'),
+    ('2026 1',     'six characters, one of them a space'),
+    (E'202601\n',  'a line feed after'),
+    (E'202601\r\n', 'a Windows line end after'),
+    (E'\n202601',  'a line feed before'),
+    (E'202601\n202602', 'two periods in two lines'),
+    (E'202601\t',  'a tab after'),
+    ('2',          'one digit'),
+    ('2026',       'a year alone'),
+    ('20261',      'five digits'),
+    ('26012',      'five digits that end in a month'),
+    ('2026010',    'seven digits'),
+    ('0202601',    'seven digits, the first of them 0'),
+    ('20260131',   'a day'),
+    ('202600',     'month 00'),
+    ('202613',     'month 13'),
+    ('202619',     'month 19'),
+    ('202620',     'month 20'),
+    ('202699',     'month 99'),
+    ('000000',     'nothing but zeros'),
+    ('000001',     'the year 0000, which has no date'),
+    ('000012',     'the last month of the year 0000'),
+    ('012026',     'month before year'),
+    ('202O01',     'a letter for a digit'),
+    ('abcdef',     'letters'),
+    ('2026Q1',     'a quarter'),
+    ('202a01',     'a letter in the year'),
+    ('20260x',     'a letter in the month'),
+    ('2026-01',    'a hyphen'),
+    ('2026/1',     'a slash'),
+    ('2026-1',     'a hyphen, in six characters'),
+    ('-202601',    'a minus before'),
+    ('-02601',     'a minus, in six characters'),
+    ('+202601',    'a plus before'),
+    ('+02601',     'a plus, in six characters'),
+    ('2026.1',     'a point'),
+    ('202601.0',   'a number with a fraction'),
+    ('2026e1',     'a number with an exponent'),
+    ('0x2601',     'a hexadecimal number'),
+    ('２０２６０１', 'full-width digits'),
+    ('20260１',    'one full-width digit'),
+    ('٢٠٢٦٠١',     'Arabic digits'),
+    ('二〇二六〇一', 'Chinese numerals'),
+    ('2026年01月', 'Chinese words'),
+    ('null',       'the word null'),
+    ('NULL',       'the word NULL'),
+    ('infinity',   'the word infinity'),
+    ('''; --',     'a quotation mark'),
+    ('%s',         'what format() would replace'),
+    ('%',          'what RAISE would replace')
+) AS example (period, reason);
+
+SELECT throws_ok(
+    $$ SELECT customer.period_to_snapshot_month(NULL) $$,
+    '22023',
+    'the period must be six digits YYYYMM with a month 01 to 12, but is NULL',
+    'refused by its value: NULL'
+);
+
+-- What it depends on ----------------------------------------------------------------------------
+
+SELECT volatility_is(
+    'customer', 'period_to_snapshot_month', ARRAY['text'], 'immutable',
+    'it is immutable'
+);
+
+SELECT is(
+    (
+        SELECT proparallel
+        FROM pg_proc
+        WHERE oid = 'customer.period_to_snapshot_month(text)'::regprocedure
+    ),
+    's'::"char",
+    'it is parallel safe'
+);
+
+SELECT function_returns(
+    'customer', 'period_to_snapshot_month', ARRAY['text'], 'date',
+    'it returns a date'
+);
+
+SELECT lives_ok(
+    $$
+        CREATE TEMPORARY TABLE load (
+            period text,
+            snapshot_month date GENERATED ALWAYS AS (customer.period_to_snapshot_month(period)) STORED
+        )
+    $$,
+    'a generated column may call it, as only an immutable function can be'
+);
+
+SET LOCAL TimeZone = 'Pacific/Kiritimati';
+SET LOCAL DateStyle = 'German, DMY';
+
+SELECT is(
+    to_char(customer.period_to_snapshot_month('202601'), 'YYYY-MM-DD'), '2026-01-31',
+    'east of all other time zones, and with German dates, it names the same day'
+);
+
+SET LOCAL TimeZone = 'America/Los_Angeles';
+SET LOCAL DateStyle = 'SQL, MDY';
+
+SELECT is(
+    to_char(customer.period_to_snapshot_month('202601'), 'YYYY-MM-DD'), '2026-01-31',
+    'far in the west, and with American dates, it names the same day'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

@@ -1,0 +1,740 @@
+-- Proves that a closed month keeps its rows from everyone, until it is reopened.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(154);
+
+\ir fixture.psql
+
+-- SQLSTATE, message and hint of the error in which a statement ends.
+CREATE FUNCTION pg_temp.error_of(p_sql text)
+RETURNS text[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_hint text;
+BEGIN
+    EXECUTE p_sql;
+    RETURN '{no error}';
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+        RETURN ARRAY[SQLSTATE, SQLERRM, v_hint];
+END
+$$;
+
+-- What is said of January 2026 once it is closed below.
+CREATE FUNCTION pg_temp.closed(p_note text DEFAULT 'published')
+RETURNS text[]
+LANGUAGE sql
+AS $$
+    SELECT ARRAY[
+        '55000',
+        format(
+            'month 2026-01-31 is closed: by %s at %s UTC (%s)',
+            session_user,
+            to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+            p_note
+        ),
+        'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-01-31'', ''why'');'
+    ]
+$$;
+
+CREATE FUNCTION pg_temp.control(p_month date DEFAULT '2026-01-31')
+RETURNS jsonb
+LANGUAGE sql
+AS $$
+    SELECT to_jsonb(control) - 'last_log_id'
+    FROM customer.monthly_snapshot_control AS control
+    WHERE snapshot_month = p_month
+$$;
+
+-- Changes when any row of the package's tables does, or is written anew.
+CREATE FUNCTION pg_temp.fingerprint()
+RETURNS text
+LANGUAGE sql
+AS $$
+    SELECT md5(string_agg(version, E'\n' ORDER BY version))
+    FROM (
+        SELECT concat_ws(' ', 'fact', ctid, fact)
+        FROM customer.fct_customer_business_monthly_status AS fact
+        UNION ALL
+        SELECT concat_ws(' ', 'control', ctid, control)
+        FROM customer.monthly_snapshot_control AS control
+        UNION ALL
+        SELECT concat_ws(' ', 'log', ctid, entry)
+        FROM customer.monthly_snapshot_log AS entry
+    ) AS stored (version)
+$$;
+
+-- December 2025 to March 2026, of which January and, later on, March are closed.
+INSERT INTO contract (company_id, product_line_code)
+VALUES ('A', 'PL201'), ('A', 'PL202'), ('B', 'PL202');
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES
+    ('A', '2025-12-01', 10), ('B', '2025-12-01', 20),
+    ('A', '2026-01-01', 11), ('B', '2026-01-01', 21),
+    ('A', '2026-02-01', 12), ('B', '2026-02-01', 22),
+    ('A', '2026-03-01', 13), ('B', '2026-03-01', 23);
+
+SELECT customer.refresh_monthly_snapshot(month)
+FROM unnest(ARRAY[DATE '2025-12-31', '2026-01-31', '2026-02-28', '2026-03-31']) AS month \g /dev/null
+
+-- Arguments ---------------------------------------------------------------------------------------
+
+SELECT pg_temp.fingerprint() AS before \gset
+
+SELECT is(
+    pg_temp.error_of(format('SELECT customer.close_snapshot_month(%L, %L)', day, note)),
+    ARRAY[code, message, hint],
+    format('close %s, %s: SQLSTATE %s', coalesce(day, 'NULL'), coalesce(to_json(note)::text, 'NULL'), code)
+)
+FROM (VALUES
+    ('2026-01-31', NULL, '22004',
+        'the note for closing must not be NULL',
+        'Say why the month is closed, such as ''published 2026-02-10''.'),
+    ('2026-01-31', '', '22023',
+        'the note for closing must not be blank, but is ""',
+        'Say why the month is closed, such as ''published 2026-02-10''.'),
+    ('2026-01-31', '  ', '22023',
+        'the note for closing must not be blank, but is "  "',
+        'Say why the month is closed, such as ''published 2026-02-10''.'),
+    ('2026-01-31', E'\t', '22023',
+        E'the note for closing must not be blank, but is "\t"',
+        'Say why the month is closed, such as ''published 2026-02-10''.'),
+    ('2026-01-31', E' \n\r ', '22023',
+        E'the note for closing must not be blank, but is " \n\r "',
+        'Say why the month is closed, such as ''published 2026-02-10''.'),
+    (NULL, 'published', '22004',
+        'the snapshot month must not be NULL',
+        'Pass any day of the month, such as DATE ''2026-01-31''.'),
+    ('infinity', 'published', '22023',
+        'the snapshot month must lie in the years 1 to 9999, but is infinity',
+        'Pass any day of the month, such as DATE ''2026-01-31''.'),
+    ('-infinity', 'published', '22023',
+        'the snapshot month must lie in the years 1 to 9999, but is -infinity',
+        'Pass any day of the month, such as DATE ''2026-01-31''.')
+) AS bad (day, note, code, message, hint);
+
+SELECT is(
+    pg_temp.error_of(format('SELECT customer.reopen_snapshot_month(%L, %L)', day, reason)),
+    ARRAY[code, message, hint],
+    format('reopen %s, %s: SQLSTATE %s', coalesce(day, 'NULL'), coalesce(to_json(reason)::text, 'NULL'), code)
+)
+FROM (VALUES
+    ('2026-01-31', NULL, '22004',
+        'the reason for reopening must not be NULL',
+        'Say why a published month must change; the log keeps it.'),
+    ('2026-01-31', '', '22023',
+        'the reason for reopening must not be blank, but is ""',
+        'Say why a published month must change; the log keeps it.'),
+    ('2026-01-31', '  ', '22023',
+        'the reason for reopening must not be blank, but is "  "',
+        'Say why a published month must change; the log keeps it.'),
+    ('2026-01-31', E'\t', '22023',
+        E'the reason for reopening must not be blank, but is "\t"',
+        'Say why a published month must change; the log keeps it.'),
+    ('2026-01-31', E' \n\r ', '22023',
+        E'the reason for reopening must not be blank, but is " \n\r "',
+        'Say why a published month must change; the log keeps it.'),
+    (NULL, 'a mistake', '22004',
+        'the snapshot month must not be NULL',
+        'Pass any day of the month, such as DATE ''2026-01-31''.'),
+    ('infinity', 'a mistake', '22023',
+        'the snapshot month must lie in the years 1 to 9999, but is infinity',
+        'Pass any day of the month, such as DATE ''2026-01-31''.'),
+    ('-infinity', 'a mistake', '22023',
+        'the snapshot month must lie in the years 1 to 9999, but is -infinity',
+        'Pass any day of the month, such as DATE ''2026-01-31''.')
+) AS bad (day, reason, code, message, hint);
+
+-- What cannot be closed, and what cannot be reopened --------------------------------------------------
+
+SELECT is(
+    pg_temp.error_of($$ SELECT customer.close_snapshot_month('2026-04-15', 'published') $$),
+    ARRAY[
+        '55000',
+        'month 2026-04-30 holds no rows, so there is nothing to close',
+        'Fill it first: SELECT customer.refresh_monthly_snapshot(DATE ''2026-04-30'');'
+    ],
+    'a month that holds no rows cannot be closed'
+);
+
+SELECT is(
+    pg_temp.error_of($$ SELECT customer.reopen_snapshot_month('2026-01-15', 'a mistake') $$),
+    ARRAY[
+        '55000',
+        'month 2026-01-31 is not closed',
+        'It can be refreshed and restated as it is. Closed months: SELECT snapshot_month FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL;'
+    ],
+    'a month that is open cannot be reopened'
+);
+
+SELECT throws_ok(
+    $$ SELECT customer.reopen_snapshot_month('2026-04-30', 'a mistake') $$,
+    '55000',
+    'month 2026-04-30 is not closed',
+    'nor can one of which nothing is known'
+);
+
+SELECT is(
+    pg_temp.fingerprint(), :'before',
+    'what is refused leaves neither row, control nor log entry'
+);
+
+INSERT INTO customer.monthly_snapshot_control (snapshot_month)
+VALUES ('2026-05-31');
+
+SELECT throws_ok(
+    $$ SELECT customer.close_snapshot_month('2026-05-31', 'published') $$,
+    '55000',
+    'month 2026-05-31 holds no rows, so there is nothing to close',
+    'a control row makes no month that could be closed'
+);
+
+DELETE FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-05-31';
+
+-- Closing --------------------------------------------------------------------------------------------
+
+CALL pg_temp.remember();
+
+SELECT customer.close_snapshot_month('2026-01-07', 'published') AS result \gset
+
+SELECT is(
+    :'result'::jsonb,
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31',
+        'status', 'closed',
+        'log_id', (SELECT max(log_id) FROM customer.monthly_snapshot_log)
+    ),
+    'closing returns the month of the day given, that it is closed, and the log entry'
+);
+
+SELECT is(
+    to_jsonb(entry) - ARRAY['log_id', 'started_at', 'finished_at'],
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31',
+        'operation', 'close',
+        'reason', 'published',
+        'total', NULL,
+        'upserted', NULL,
+        'inserted', NULL,
+        'updated', NULL,
+        'unchanged', NULL,
+        'stale', NULL,
+        'deleted', NULL,
+        'aum_total', NULL,
+        'aum_unattributed', NULL,
+        'invoked_by', session_user,
+        'application_name', current_setting('application_name')
+    ),
+    'the log says what was done, why and by whom'
+)
+FROM customer.monthly_snapshot_log AS entry
+WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint;
+
+SELECT ok(
+    started_at BETWEEN CURRENT_TIMESTAMP AND finished_at AND finished_at <= clock_timestamp(),
+    'and when'
+)
+FROM customer.monthly_snapshot_log
+WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint;
+
+SELECT is(
+    pg_temp.control(),
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31',
+        'last_rule', 'current',
+        'stale_rows', 0,
+        'closed_at', CURRENT_TIMESTAMP,
+        'closed_by', session_user,
+        'close_note', 'published'
+    ),
+    'the control row says when the month was closed, by whom and why, and keeps what it knew'
+);
+
+SELECT is(
+    (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-01-31'),
+    (:'result'::jsonb ->> 'log_id')::bigint,
+    'the control row points at the log entry'
+);
+
+SELECT is_empty('SELECT * FROM written', 'no row is written');
+
+SELECT is(
+    (SELECT array_agg(snapshot_month) FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL),
+    ARRAY[DATE '2026-01-31'],
+    'no other month is closed'
+);
+
+SELECT is(
+    (SELECT array_agg(DISTINCT snapshot_month) FROM customer.monthly_status_trend WHERE is_closed),
+    ARRAY[DATE '2026-01-31'],
+    'the trend shows that the month is closed'
+);
+
+-- All the ways to change a closed month ------------------------------------------------------------------
+
+SELECT is(
+    pg_temp.error_of(call), pg_temp.closed(),
+    format('refused even where the month is right and nothing would be written: %s', call)
+)
+FROM (VALUES
+    ($$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$),
+    ($$ SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') $$),
+    ($$ SELECT customer.post_etl_hook('annuity_performance', '202601') $$)
+) AS idle (call);
+
+UPDATE aum SET amount = amount + 1;
+UPDATE contract SET is_strategic = TRUE WHERE company_id = 'A';
+UPDATE contract SET valid_to = '2025-12-31' WHERE company_id = 'B';
+
+INSERT INTO contract (company_id)
+VALUES ('C');
+
+INSERT INTO known_customer (company_id)
+VALUES ('D');
+
+SELECT pg_temp.fingerprint() AS before \gset
+
+CREATE TEMPORARY TABLE attempt (
+    id integer GENERATED ALWAYS AS IDENTITY,
+    attempt text,
+    change text
+);
+
+INSERT INTO attempt (attempt, change)
+VALUES
+    ('refreshing', $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$),
+    ('refreshing by another day', $$ SELECT customer.refresh_monthly_snapshot('2026-01-01') $$),
+    ('restating', $$ SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') $$),
+    ('the hook', $$ SELECT customer.post_etl_hook('annuity_performance', '202601') $$),
+    ('closing again', $$ SELECT customer.close_snapshot_month('2026-01-31', 'again') $$),
+    ('INSERT of a new row',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'D', 'PL202', '企年受托') $$),
+    ('INSERT of rows of several months',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES
+               ('2025-12-31', 'D', 'PL202', '企年受托'),
+               ('2026-01-31', 'D', 'PL202', '企年受托'),
+               ('2026-02-28', 'D', 'PL202', '企年受托') $$),
+    ('INSERT … SELECT from another month',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status
+           SELECT '2026-01-31', 'D', product_line_code, product_line_name
+           FROM customer.fct_customer_business_monthly_status
+           WHERE snapshot_month = '2026-02-28' AND company_id = 'B' $$),
+    ('INSERT … ON CONFLICT DO UPDATE of a row that is there',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'A', 'PL202', '企年受托')
+           ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET plan_count = 9 $$),
+    ('INSERT … ON CONFLICT DO UPDATE of a row that is not there',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'D', 'PL202', '企年受托')
+           ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET plan_count = 9 $$),
+    ('INSERT … ON CONFLICT DO UPDATE that moves the row of an open month',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-02-28', 'B', 'PL202', '企年受托')
+           ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET
+               snapshot_month = '2026-01-31', company_id = 'D' $$),
+    ('INSERT … ON CONFLICT DO NOTHING of a row that is not there',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'D', 'PL202', '企年受托')
+           ON CONFLICT DO NOTHING $$),
+    ('UPDATE of a value',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET aum_balance = 1
+           WHERE snapshot_month = '2026-01-31' AND company_id = 'A' AND product_line_code = 'PL202' $$),
+    ('UPDATE of every row of the month',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET is_new = TRUE WHERE snapshot_month = '2026-01-31' $$),
+    ('UPDATE of updated_at alone',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET updated_at = '2026-01-01'
+           WHERE snapshot_month = '2026-01-31' $$),
+    ('UPDATE that changes nothing',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET aum_balance = aum_balance
+           WHERE snapshot_month = '2026-01-31' $$),
+    ('UPDATE of several months, of which one is closed',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9 $$),
+    ('UPDATE … FROM, of several months',
+        $$ UPDATE customer.fct_customer_business_monthly_status AS fact
+           SET plan_count = month.plan_count
+           FROM (VALUES (DATE '2025-12-31', 7), ('2026-01-31', 8), ('2026-02-28', 9)) AS month (snapshot_month, plan_count)
+           WHERE fact.snapshot_month = month.snapshot_month $$),
+    ('UPDATE that moves a row out of the month',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-04-30'
+           WHERE snapshot_month = '2026-01-31' AND company_id = 'B' $$),
+    ('UPDATE that moves a row into the month',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-01-31', product_line_code = 'PL204'
+           WHERE snapshot_month = '2026-02-28' AND company_id = 'B' $$),
+    ('UPDATE that moves the month to another customer',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET company_id = 'D'
+           WHERE snapshot_month = '2026-01-31' AND company_id = 'B' $$),
+    ('DELETE of a row',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status
+           WHERE snapshot_month = '2026-01-31' AND company_id = 'B' $$),
+    ('DELETE of the month',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = '2026-01-31' $$),
+    ('DELETE of everything',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status $$),
+    ('DELETE … USING, of several months',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status AS fact
+           USING (VALUES (DATE '2025-12-31'), ('2026-01-31')) AS month (snapshot_month)
+           WHERE fact.snapshot_month = month.snapshot_month $$),
+    ('a statement that deletes in a WITH clause',
+        $$ WITH gone AS (
+               DELETE FROM customer.fct_customer_business_monthly_status
+               WHERE snapshot_month = '2026-01-31' AND company_id = 'B'
+               RETURNING *
+           )
+           SELECT count(*) FROM gone $$),
+    ('a statement that moves rows in a WITH clause',
+        $$ WITH gone AS (
+               DELETE FROM customer.fct_customer_business_monthly_status
+               WHERE snapshot_month = '2026-02-28' AND company_id = 'B'
+               RETURNING *
+           )
+           INSERT INTO customer.fct_customer_business_monthly_status
+           SELECT '2026-01-31', 'D', product_line_code, product_line_name FROM gone $$),
+    ('TRUNCATE', 'TRUNCATE customer.fct_customer_business_monthly_status'),
+    ('TRUNCATE … CASCADE of the table',
+        'TRUNCATE customer.fct_customer_business_monthly_status CASCADE'),
+    ('TRUNCATE … CASCADE of the customers', 'TRUNCATE customer."年金客户" CASCADE'),
+    ('TRUNCATE … CASCADE of the product lines', 'TRUNCATE mapping."产品线" CASCADE');
+
+-- Since PostgreSQL 15.
+INSERT INTO attempt (attempt, change)
+SELECT attempt, change
+FROM (VALUES
+    ('MERGE that inserts',
+        $$ MERGE INTO customer.fct_customer_business_monthly_status AS fact
+           USING (VALUES (DATE '2026-01-31', 'D')) AS new (snapshot_month, company_id)
+           ON fact.snapshot_month = new.snapshot_month AND fact.company_id = new.company_id
+           WHEN NOT MATCHED THEN
+               INSERT (snapshot_month, company_id, product_line_code, product_line_name)
+               VALUES (new.snapshot_month, new.company_id, 'PL202', '企年受托') $$),
+    ('MERGE that updates',
+        $$ MERGE INTO customer.fct_customer_business_monthly_status AS fact
+           USING (VALUES (DATE '2026-01-31', 'B')) AS new (snapshot_month, company_id)
+           ON fact.snapshot_month = new.snapshot_month AND fact.company_id = new.company_id
+           WHEN MATCHED THEN UPDATE SET plan_count = 9 $$),
+    ('MERGE that deletes',
+        $$ MERGE INTO customer.fct_customer_business_monthly_status AS fact
+           USING (VALUES (DATE '2026-01-31', 'B')) AS new (snapshot_month, company_id)
+           ON fact.snapshot_month = new.snapshot_month AND fact.company_id = new.company_id
+           WHEN MATCHED THEN DELETE $$)
+) AS since_15 (attempt, change)
+WHERE current_setting('server_version_num')::integer >= 150000;
+
+SELECT is(pg_temp.error_of(change), pg_temp.closed(), format('refused: %s', attempt))
+FROM attempt
+ORDER BY id;
+
+SELECT skip('there is no MERGE before PostgreSQL 15', 3)
+WHERE current_setting('server_version_num')::integer < 150000;
+
+SELECT is(
+    pg_temp.fingerprint(), :'before',
+    'after all of that, every row of every month, control and log is where and as it was'
+);
+
+SELECT is_empty('SELECT * FROM written', 'the month is as it was closed');
+
+-- Error messages do not depend on the session's settings.
+SET LOCAL DateStyle = 'SQL, DMY';
+SET LOCAL TimeZone = 'Pacific/Kiritimati';
+
+SELECT is(
+    pg_temp.error_of($$ DELETE FROM customer.fct_customer_business_monthly_status $$),
+    pg_temp.closed(),
+    'another DateStyle and TimeZone change nothing of the message'
+);
+
+SET LOCAL DateStyle = 'ISO, YMD';
+SET LOCAL TimeZone = 'UTC';
+
+-- What a closed month does not stop -----------------------------------------------------------------------
+
+SELECT lives_ok(change, format('allowed: %s', attempt))
+FROM (VALUES
+    ('INSERT … ON CONFLICT DO NOTHING of a row that is there',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'A', 'PL202', '企年受托')
+           ON CONFLICT DO NOTHING $$),
+    ('INSERT … ON CONFLICT DO UPDATE whose WHERE holds for no row',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status AS fact (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'A', 'PL202', '企年受托')
+           ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET plan_count = 9 WHERE fact.plan_count = 9 $$),
+    ('INSERT of no row',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status
+           SELECT * FROM customer.fct_customer_business_monthly_status WHERE FALSE $$),
+    ('UPDATE of no row of the month',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9
+           WHERE snapshot_month = '2026-01-31' AND company_id = 'nobody' $$),
+    ('DELETE of no row of the month',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status
+           WHERE snapshot_month = '2026-01-31' AND company_id = 'nobody' $$),
+    ('reading and locking its rows',
+        $$ SELECT * FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = '2026-01-31' FOR UPDATE $$),
+    ('validating the month', $$ SELECT * FROM customer.validate_monthly_snapshot('2026-01-31') $$),
+    ('the hook for another domain', $$ SELECT customer.post_etl_hook('something_else', '202601') $$)
+) AS harmless (attempt, change);
+
+SELECT is_empty('SELECT * FROM written', 'none of them writes a row');
+
+SELECT lives_ok(change, format('other months: %s', attempt))
+FROM (VALUES
+    ('refreshing the month after', $$ SELECT customer.refresh_monthly_snapshot('2026-02-28') $$),
+    ('refreshing the month before', $$ SELECT customer.refresh_monthly_snapshot('2025-12-31') $$),
+    ('refreshing the same month a year later', $$ SELECT customer.refresh_monthly_snapshot('2027-01-31') $$),
+    ('restating', $$ SELECT customer.restate_monthly_snapshot('2026-02-28', 'why') $$),
+    ('the hook', $$ SELECT customer.post_etl_hook('annuity_performance', '202602') $$),
+    ('INSERT into one that is new',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-06-30', 'C', 'PL202', '企年受托') $$),
+    ('UPDATE', $$ UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9 WHERE snapshot_month <> '2026-01-31' $$),
+    ('moving a row from one to another',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-07-31' WHERE snapshot_month = '2026-06-30' $$),
+    ('DELETE', $$ DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month > '2026-06-30' $$)
+) AS elsewhere (attempt, change);
+
+SELECT is_empty(
+    $$ SELECT * FROM written WHERE snapshot_month = '2026-01-31' $$,
+    'the closed month has not moved'
+);
+
+-- Two closed months ------------------------------------------------------------------------------------------
+
+SELECT customer.close_snapshot_month('2026-03-31', E'second ''note'' — 公布 (%s)') \g /dev/null
+
+SELECT is(
+    (SELECT ARRAY[closed_by, close_note] FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-03-31'),
+    ARRAY[session_user::text, E'second ''note'' — 公布 (%s)'],
+    'the note is kept word for word'
+);
+
+SELECT is(
+    pg_temp.error_of($$ SELECT customer.refresh_monthly_snapshot('2026-03-01') $$),
+    ARRAY[
+        '55000',
+        format(
+            'month 2026-03-31 is closed: by %s at %s UTC (%s)',
+            session_user,
+            to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
+            E'second ''note'' — 公布 (%s)'
+        ),
+        'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-03-31'', ''why'');'
+    ],
+    'each closed month is refused with its own note'
+);
+
+SELECT is(
+    pg_temp.error_of(change), pg_temp.closed(),
+    format('of several closed months the first is named: %s', attempt)
+)
+FROM (VALUES
+    ('INSERT',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-03-31', 'C', 'PL202', '企年受托'), ('2026-01-31', 'C', 'PL202', '企年受托') $$),
+    ('UPDATE', 'UPDATE customer.fct_customer_business_monthly_status SET plan_count = 8'),
+    ('DELETE', 'DELETE FROM customer.fct_customer_business_monthly_status'),
+    ('TRUNCATE', 'TRUNCATE customer.fct_customer_business_monthly_status')
+) AS several (attempt, change);
+
+-- Reopening ----------------------------------------------------------------------------------------------------
+
+CALL pg_temp.remember();
+
+SELECT customer.reopen_snapshot_month('2026-01-20', 'a mistake of ''ours''') AS result \gset
+
+SELECT is(
+    :'result'::jsonb,
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31',
+        'status', 'open',
+        'log_id', (SELECT max(log_id) FROM customer.monthly_snapshot_log)
+    ),
+    'reopening returns the month of the day given, that it is open, and the log entry'
+);
+
+SELECT is(
+    to_jsonb(entry) - ARRAY['log_id', 'started_at', 'finished_at'],
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31',
+        'operation', 'reopen',
+        'reason', 'a mistake of ''ours''',
+        'total', NULL,
+        'upserted', NULL,
+        'inserted', NULL,
+        'updated', NULL,
+        'unchanged', NULL,
+        'stale', NULL,
+        'deleted', NULL,
+        'aum_total', NULL,
+        'aum_unattributed', NULL,
+        'invoked_by', session_user,
+        'application_name', current_setting('application_name')
+    ),
+    'the log says what was done, why and by whom'
+)
+FROM customer.monthly_snapshot_log AS entry
+WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint;
+
+SELECT ok(
+    started_at BETWEEN CURRENT_TIMESTAMP AND finished_at AND finished_at <= clock_timestamp(),
+    'and when'
+)
+FROM customer.monthly_snapshot_log
+WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint;
+
+SELECT is(
+    pg_temp.control(),
+    '{
+        "snapshot_month": "2026-01-31",
+        "last_rule": "current",
+        "stale_rows": 0,
+        "closed_at": null,
+        "closed_by": null,
+        "close_note": null
+    }',
+    'the control row says nothing of closing any more, and keeps the rest'
+);
+
+SELECT is(
+    (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-01-31'),
+    (:'result'::jsonb ->> 'log_id')::bigint,
+    'the control row points at the log entry'
+);
+
+SELECT results_eq(
+    $$ SELECT operation, reason
+       FROM customer.monthly_snapshot_log
+       WHERE snapshot_month = '2026-01-31'
+       ORDER BY log_id $$,
+    $$ VALUES ('refresh', NULL), ('close', 'published'), ('reopen', 'a mistake of ''ours''') $$,
+    'the log has the whole story, and nothing of what was refused'
+);
+
+SELECT is_empty('SELECT * FROM written', 'no row is written');
+
+SELECT is(
+    (SELECT array_agg(snapshot_month) FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL),
+    ARRAY[DATE '2026-03-31'],
+    'the other closed month stays closed'
+);
+
+SELECT throws_ok(
+    $$ SELECT customer.reopen_snapshot_month('2026-01-31', 'again') $$,
+    '55000',
+    'month 2026-01-31 is not closed',
+    'it cannot be reopened a second time'
+);
+
+SELECT throws_like(
+    'TRUNCATE customer.fct_customer_business_monthly_status',
+    'month 2026-03-31 is closed: %',
+    'TRUNCATE is refused while any month is closed'
+);
+
+SELECT customer.reopen_snapshot_month('2026-03-31', 'why') \g /dev/null
+
+-- Each in a block that undoes it again.
+SELECT is(
+    pg_temp.error_of(format('DO %L', format('BEGIN EXECUTE %L; RAISE EXCEPTION ''undo''; END', change))),
+    '{P0001, undo, ""}',
+    format('after reopening it works: %s', attempt)
+)
+FROM attempt
+ORDER BY id;
+
+SELECT is_empty('SELECT * FROM written', 'premise: each of them was undone');
+
+SELECT is(
+    customer.refresh_monthly_snapshot('2026-01-31') - ARRAY['log_id', 'aum_total', 'aum_unattributed', 'upserted'],
+    '{"snapshot_month": "2026-01-31", "total": 3, "inserted": 1, "updated": 2, "unchanged": 0, "stale": 1, "deleted": 0}',
+    'a refresh brings the reopened month up to date'
+);
+
+SELECT is(
+    customer.restate_monthly_snapshot('2026-01-31', 'why') - ARRAY['log_id', 'aum_total', 'aum_unattributed', 'upserted'],
+    '{"snapshot_month": "2026-01-31", "total": 3, "inserted": 0, "updated": 0, "unchanged": 3, "stale": 0, "deleted": 1}',
+    'and restating takes its stale row away'
+);
+
+SELECT customer.close_snapshot_month('2026-01-31', 'published anew') \g /dev/null
+
+SELECT is(
+    pg_temp.control(),
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31',
+        'last_rule', 'as_of',
+        'stale_rows', 0,
+        'closed_at', CURRENT_TIMESTAMP,
+        'closed_by', session_user,
+        'close_note', 'published anew'
+    ),
+    'it can be closed anew; the control row keeps the rule of the restate'
+);
+
+SELECT is(
+    pg_temp.error_of(change), pg_temp.closed('published anew'),
+    format('refused again: %s', attempt)
+)
+FROM attempt
+WHERE attempt IN ('refreshing', 'restating', 'closing again', 'INSERT of a new row', 'UPDATE of a value', 'DELETE of the month', 'TRUNCATE')
+ORDER BY id;
+
+-- TRUNCATE works when nothing is closed -------------------------------------------------------------------------
+
+SELECT customer.reopen_snapshot_month('2026-01-31', 'why') \g /dev/null
+
+SELECT lives_ok(
+    'TRUNCATE customer.fct_customer_business_monthly_status',
+    'TRUNCATE works where all months are open'
+);
+
+SELECT throws_ok(
+    $$ SELECT customer.close_snapshot_month('2026-01-31', 'published') $$,
+    '55000',
+    'month 2026-01-31 holds no rows, so there is nothing to close',
+    'a month that lost its rows cannot be closed'
+);
+
+-- A month that the package never wrote ----------------------------------------------------------------------------
+
+DELETE FROM customer.monthly_snapshot_control;
+
+ALTER TABLE customer.fct_customer_business_monthly_status DISABLE TRIGGER USER;
+
+INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+VALUES ('2024-12-31', 'A', 'PL202', '企年受托');
+
+ALTER TABLE customer.fct_customer_business_monthly_status ENABLE TRIGGER USER;
+
+SELECT lives_ok(
+    $$ SELECT customer.close_snapshot_month('2024-12-31', 'adopted') $$,
+    'a month without a control row, such as one of an adopted table, can be closed'
+);
+
+SELECT is(
+    pg_temp.control('2024-12-31'),
+    jsonb_build_object(
+        'snapshot_month', '2024-12-31',
+        'last_rule', NULL,
+        'stale_rows', 0,
+        'closed_at', CURRENT_TIMESTAMP,
+        'closed_by', session_user,
+        'close_note', 'adopted'
+    ),
+    'by a control row that knows of no rule'
+);
+
+SELECT throws_like(
+    'DELETE FROM customer.fct_customer_business_monthly_status',
+    'month 2024-12-31 is closed: %',
+    'and keeps its rows then'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

@@ -4,6 +4,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- Types are printed with the names of what the search_path does not find.
+SET LOCAL search_path = pg_catalog;
+
 DO $$
 DECLARE
     v_wrong text;

@@ -35,3 +35,17 @@ WHERE snapshot_month = :'month'
 GROUP BY company_id, "客户名称"
 ORDER BY sum(aum_balance) DESC, company_id
 LIMIT 5;
+
+\echo The last three months and what changed (AUM in billion yuan)
+SELECT to_char(snapshot_month, 'YYYY-MM')            AS month,
+       customers,
+       new_customers                                 AS new,
+       winning_customers                             AS winning,
+       churned_customers                             AS churned,
+       round(aum_balance / 1e9, 1)                   AS "AUM",
+       round(100 * aum_change_ratio, 2)              AS "change %",
+       CASE WHEN is_closed THEN 'closed' ELSE '' END AS state
+FROM customer.monthly_status_trend
+WHERE product_line_code IS NULL
+ORDER BY snapshot_month DESC
+LIMIT 3;

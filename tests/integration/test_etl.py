@@ -609,6 +609,15 @@ FEBRUARY_FILE = replace(
             id="a closed month",
         ),
         pytest.param(
+            close_january,
+            JANUARY_FILE,
+            ("annuity_performance", "202601"),
+            "55000",
+            "month 2026-01-31 is closed: by ",
+            "reopen_snapshot_month(DATE '2026-01-31', 'why')",
+            id="a closed month, in which nothing would change",
+        ),
+        pytest.param(
             empty_details,
             FEBRUARY_FILE,
             ("annuity_performance", "202601"),

@@ -3,7 +3,7 @@
 Keys are few, so that they meet, and dates and amounts are the ones on which rules turn. Every
 example runs in one transaction that is rolled back.
 
-    scripts/test -k properties                              some 800 examples, about a minute
+    scripts/test -k properties                              some 650 examples, about a minute
     HYPOTHESIS_PROFILE=thorough scripts/test -k properties  20 times as many, and other ones
                                                             each time
 

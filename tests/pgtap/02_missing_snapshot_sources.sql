@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(108);
+SELECT plan(109);
 
 SET LOCAL client_min_messages = error;
 
@@ -200,6 +200,7 @@ CREATE DOMAIN pg_temp.some_text AS varchar(30);
 CREATE DOMAIN pg_temp.some_date AS date;
 CREATE DOMAIN pg_temp.some_date_of_some_kind AS pg_temp.some_date;
 CREATE DOMAIN pg_temp.some_instant AS timestamptz;
+CREATE DOMAIN pg_temp.some_instant_of_some_kind AS pg_temp.some_instant;
 CREATE DOMAIN pg_temp.some_number AS numeric(18,4);
 CREATE DOMAIN pg_temp.some_flag AS boolean;
 CREATE DOMAIN pg_temp.some_flag_of_some_kind AS pg_temp.some_flag;
@@ -268,6 +269,7 @@ FROM (VALUES
     ('business."规模明细"',             '"月度"',            'time without time zone',      'date or timestamp'),
     ('business."规模明细"',             '"月度"',            'date[]',                      'date or timestamp'),
     ('business."规模明细"',             '"月度"',            'some_instant',                'date or timestamp'),
+    ('business."规模明细"',             '"月度"',            'some_instant_of_some_kind',   'date or timestamp'),
     ('business."规模明细"',             '"期末资产规模"',    'text',                        'number'),
     ('business."规模明细"',             '"期末资产规模"',    'money',                       'number'),
     ('business."规模明细"',             '"期末资产规模"',    'oid',                         'number'),

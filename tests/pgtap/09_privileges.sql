@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(45);
+SELECT plan(46);
 
 \ir fixture.psql
 
@@ -85,6 +85,14 @@ SELECT is_empty(
        WHERE prosecdef
            AND array_position(proconfig, 'search_path=pg_catalog, pg_temp') IS NULL $$,
     'each SECURITY DEFINER function has its search_path pinned to pg_catalog, pg_temp'
+);
+
+SELECT is_empty(
+    $$ SELECT name, proconfig
+       FROM package_function
+       WHERE NOT prosecdef
+           AND array_position(proconfig, 'search_path=pg_catalog, pg_temp') IS NULL $$,
+    'and so has each internal function, which the owner may call as well'
 );
 
 SELECT isnt_definer(

@@ -1,4 +1,4 @@
--- Proves the row rules where source columns have other types than the platform's: timestamps, fixed-width text, other numbers.
+-- Proves the row rules where source columns have other types: timestamps, fixed-width text, floating point.
 SET client_encoding = 'UTF8';
 
 BEGIN;

@@ -66,10 +66,10 @@ BEGIN
     RETURN QUERY
     WITH version AS (
         SELECT
-            contract.company_id::text AS company_id,
-            contract.plan_code::text AS plan_code,
-            contract.product_line_code::text AS product_line_code,
-            contract.product_line_name::text AS product_line_name,
+            contract.company_id::text COLLATE "C" AS company_id,
+            contract.plan_code::text COLLATE "C" AS plan_code,
+            contract.product_line_code::text COLLATE "C" AS product_line_code,
+            contract.product_line_name::text COLLATE "C" AS product_line_name,
             contract.is_strategic,
             contract.is_existing,
             -- By way of JSON, because valid_from and contract_id need not exist
@@ -112,19 +112,19 @@ BEGIN
         WHERE version.newest_first = 1
         UNION ALL
         SELECT
-            'award', award.company_id::text, award."产品线代码"::text,
+            'award', award.company_id::text COLLATE "C", award."产品线代码"::text COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM customer."当年中标" AS award
         WHERE extract(year FROM award."上报月份") = v_year
         UNION ALL
         SELECT
-            'loss', loss.company_id::text, loss."产品线代码"::text,
+            'loss', loss.company_id::text COLLATE "C", loss."产品线代码"::text COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM customer."当年流失" AS loss
         WHERE extract(year FROM loss."上报月份") = v_year
         UNION ALL
         SELECT
-            'detail', detail.company_id::text, detail."产品线代码"::text,
+            'detail', detail.company_id::text COLLATE "C", detail."产品线代码"::text COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL,
             detail."期末资产规模"::numeric, NULL
         FROM business."规模明细" AS detail
@@ -132,8 +132,8 @@ BEGIN
             AND extract(month FROM detail."月度") = v_month
         UNION ALL
         SELECT
-            'stored', stored.company_id, stored.product_line_code,
-            NULL, stored.product_line_name, stored.is_strategic, stored.is_existing,
+            'stored', stored.company_id COLLATE "C", stored.product_line_code COLLATE "C",
+            NULL, stored.product_line_name COLLATE "C", stored.is_strategic, stored.is_existing,
             stored.is_new, stored.is_winning_this_year, stored.is_churned_this_year,
             stored.aum_balance, stored.plan_count
         FROM customer.fct_customer_business_monthly_status AS stored
@@ -150,7 +150,7 @@ BEGIN
             count(*) FILTER (WHERE fact.origin = 'detail') AS details,
             coalesce(sum(fact.aum) FILTER (WHERE fact.origin = 'detail'), 0) AS aum,
             count(DISTINCT fact.plan_code) FILTER (WHERE fact.origin = 'contract') AS plans,
-            max(fact.product_line_name COLLATE "C") FILTER (WHERE fact.origin = 'contract') AS name,
+            max(fact.product_line_name) FILTER (WHERE fact.origin = 'contract') AS name,
             count(*) FILTER (WHERE fact.origin = 'contract' AND fact.is_strategic) > 0 AS strategic,
             count(*) FILTER (WHERE fact.origin = 'contract' AND fact.is_existing) > 0 AS existing,
             max(fact.product_line_name) FILTER (WHERE fact.origin = 'stored') AS stored_name,
@@ -189,7 +189,7 @@ BEGIN
             AND NOT EXISTS (
                 SELECT
                 FROM customer."年金客户" AS known
-                WHERE known.company_id::text = judged.company_id
+                WHERE known.company_id::text COLLATE "C" = judged.company_id
             )
         UNION ALL
         SELECT 'orphaned_product_line', judged.key, 1, NULL
@@ -198,7 +198,7 @@ BEGIN
             AND NOT EXISTS (
                 SELECT
                 FROM mapping."产品线" AS known
-                WHERE known."产品线代码"::text = judged.product_line_code
+                WHERE known."产品线代码"::text COLLATE "C" = judged.product_line_code
             )
         UNION ALL
         SELECT compared.check_name, judged.key, 1, NULL

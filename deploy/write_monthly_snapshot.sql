@@ -42,24 +42,26 @@ BEGIN
     -- what the last holder of the lock committed.
     v_control := customer.lock_open_snapshot_month(v_month);
 
+    -- Keys and names are compared and sorted as bytes, whatever collations the sources'
+    -- columns have: that is exact, and several times as fast.
     WITH detail AS (
         -- Rows without customer or product line stay: they are unattributed AUM.
         SELECT
-            company_id::text AS company_id,
-            "产品线代码"::text AS product_line_code,
+            company_id::text COLLATE "C" AS company_id,
+            "产品线代码"::text COLLATE "C" AS product_line_code,
             sum("期末资产规模"::numeric) AS aum
         FROM business."规模明细"
         WHERE "月度" >= v_month_start
             AND "月度" < v_next_month_start
-        GROUP BY company_id::text, "产品线代码"::text
+        GROUP BY 1, 2
     ),
     -- One of the two branches is empty, and the planner knows which.
     contract AS (
         SELECT
-            company_id::text AS company_id,
-            plan_code::text AS plan_code,
-            product_line_code::text AS product_line_code,
-            product_line_name::text AS product_line_name,
+            company_id::text COLLATE "C" AS company_id,
+            plan_code::text COLLATE "C" AS plan_code,
+            product_line_code::text COLLATE "C" AS product_line_code,
+            product_line_name::text COLLATE "C" AS product_line_name,
             is_strategic,
             is_existing
         FROM customer.customer_plan_contract
@@ -80,7 +82,7 @@ BEGIN
         SELECT
             company_id,
             product_line_code,
-            max(product_line_name COLLATE "C") AS product_line_name,
+            max(product_line_name) AS product_line_name,
             coalesce(bool_or(is_strategic), FALSE) AS is_strategic,
             coalesce(bool_or(is_existing), FALSE) AS is_existing,
             count(DISTINCT plan_code) AS plan_count
@@ -89,16 +91,16 @@ BEGIN
     ),
     winning AS (
         SELECT DISTINCT
-            company_id::text AS company_id,
-            "产品线代码"::text AS product_line_code
+            company_id::text COLLATE "C" AS company_id,
+            "产品线代码"::text COLLATE "C" AS product_line_code
         FROM customer."当年中标"
         WHERE "上报月份" >= v_year_start
             AND "上报月份" < v_next_year_start
     ),
     churned AS (
         SELECT DISTINCT
-            company_id::text AS company_id,
-            "产品线代码"::text AS product_line_code
+            company_id::text COLLATE "C" AS company_id,
+            "产品线代码"::text COLLATE "C" AS product_line_code
         FROM customer."当年流失"
         WHERE "上报月份" >= v_year_start
             AND "上报月份" < v_next_year_start

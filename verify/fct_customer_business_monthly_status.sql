@@ -138,6 +138,7 @@ BEGIN
                 = 'ff97e7cdbeacedf00a3e69a8ad79ef294d49784ad0a57a3a4173d7a33ce5db13'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'trigger'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security invoker', NOT prosecdef),

@@ -21,6 +21,7 @@ BEGIN
                 = '98a567da47650594673afd37dea77d069347db41d3d6eabd9ddd051aa6a4c475'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'trigger'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security definer', prosecdef),

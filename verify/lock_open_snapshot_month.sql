@@ -21,6 +21,7 @@ BEGIN
                 = 'f827f505d01a0f6398f98a106352d4662ff90c5e573833abae78f53b08cb88b8'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'customer.monthly_snapshot_control'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security invoker', NOT prosecdef),

@@ -21,6 +21,7 @@ BEGIN
                 = '09d7c4c53cf13ae8cf42d2cdca5b23f2c3f8cfaaade665a514259f359373bfec'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'customer.monthly_snapshot_control'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security invoker', NOT prosecdef),

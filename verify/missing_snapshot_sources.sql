@@ -21,6 +21,7 @@ BEGIN
                 = '4eb5a57633bd0c9b9c321ef58a3849f180df9ee76ade9821321184ccf9575603'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'TABLE(source_object text, problem text)'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 's'),
             ('parallel safety', proparallel = 'u'),
             ('security invoker', NOT prosecdef),

@@ -38,7 +38,7 @@ BEGIN
         VALUES
             -- By its hash, so that a definition replaced by hand is found.
             ('definition', encode(sha256(convert_to(pg_get_viewdef(v_view), 'UTF8')), 'hex')
-                = '07756d9d8274cd78f15fc203d0d434148707281589bc75321faacfe3d277fc20'),
+                = '95f2cbb3cd823b95fb5f0cff6e0e30c7e003db4da21816628a2222712d33def9'),
             ('columns', v_expected = (
                 SELECT array_agg(format('%s %s', attname, format_type(atttypid, atttypmod)) ORDER BY attnum)
                 FROM pg_attribute

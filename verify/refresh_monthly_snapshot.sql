@@ -21,6 +21,7 @@ BEGIN
                 = 'd9113338d2889ff7f5f770d587c92ce80ce4a8ebfa574636fcd7638f2f3fc42f'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security definer', prosecdef),

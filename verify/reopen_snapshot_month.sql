@@ -21,6 +21,7 @@ BEGIN
                 = '8dbae42648b310e04ca8b5217455aa2f56e8aded2989df2cce03b185a0d5cfcd'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security definer', prosecdef),

@@ -18,9 +18,10 @@ BEGIN
         VALUES
             -- By its hash, so that a body replaced by hand is found.
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = 'd4776141041b7d5e7a66beb67ea0805bfa94147b2171da73c2c5db348ff8a134'),
+                = '4a251b2d554f201f7a30e78049d18105a2f59f53279fd66e6e508b246b5a715a'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'TABLE(check_name text, severity text, violations bigint, detail text, sample jsonb)'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 's'),
             ('parallel safety', proparallel = 'u'),
             ('security definer', prosecdef),

@@ -18,9 +18,10 @@ BEGIN
         VALUES
             -- By its hash, so that a body replaced by hand is found.
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = '244bc0f6a8819e42289b733026ab3ed283d968ae6d93d495830ecd8c7e03cfa8'),
+                = '0a095d0b44c8fe3d8cae34e76c82de936c7e3c9608fb6304d29b88e661621ade'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
+            ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),
             ('parallel safety', proparallel = 'u'),
             ('security invoker', NOT prosecdef),

@@ -291,6 +291,21 @@ def test_close_finds_no_rows_when_the_first_ones_are_rolled_back(
     assert not is_closed(connection, FEBRUARY)
 
 
+def test_close_finds_no_rows_when_they_are_all_deleted_meanwhile(
+    session, connection, start, filled
+):
+    """What it looks at it looks at with the lock in hand."""
+    writer, closer = session(), session()
+    writer.execute(f"DELETE FROM {FACT} WHERE snapshot_month = %s", [JANUARY])
+
+    call = start(close, closer)
+    wait_for_lock(connection, writer, call)
+    writer.commit()
+
+    with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 holds no rows"):
+        call.result(timeout=20)
+
+
 @every_level
 def test_month_emptied_by_hand_is_not_closed(session, connection, filled, level):
     closer = session(level)

@@ -3,7 +3,7 @@
 Keys are few, so that they meet, and dates and amounts are the ones on which rules turn. Every
 example runs in one transaction that is rolled back.
 
-    scripts/test -k properties                              some 650 examples, about a minute
+    scripts/test -k properties                              1,250 examples, about a minute
     HYPOTHESIS_PROFILE=thorough scripts/test -k properties  20 times as many, and other ones
                                                             each time
 
@@ -129,8 +129,6 @@ details = st.builds(
     days,
     one_of(AMOUNTS),
 )
-
-
 source_systems = st.tuples(
     some(contracts, 8), some(events, 6), some(events, 6), some(details, 12)
 ).map(lambda lists: Sources(*lists))
@@ -474,8 +472,10 @@ class World:
                 warnings.append(str(message.message_primary))
 
         self.connection.add_notice_handler(hear)
-        result = self.execute(statement, *values).fetchone()[0]
-        self.connection.remove_notice_handler(hear)
+        try:
+            result = self.execute(statement, *values).fetchone()[0]
+        finally:
+            self.connection.remove_notice_handler(hear)
         kinds = {
             kind for kind, words in WARNINGS.items() if any(words in said for said in warnings)
         }
@@ -681,7 +681,7 @@ def begin(connection) -> Callable[[Sources], Any]:
 # --- The properties --------------------------------------------------------------
 
 
-@examples(200)
+@examples(400)
 @given(sources=source_systems, operation=operations, day=days_to_write)
 def test_month_is_what_the_definitions_say(begin, sources, operation, day):
     with begin(sources) as world:
@@ -690,7 +690,7 @@ def test_month_is_what_the_definitions_say(begin, sources, operation, day):
         world.compare_all()
 
 
-@examples(250)
+@examples(500)
 @given(sources=source_systems, steps=histories)
 def test_after_any_history_all_is_what_the_oracle_says(begin, sources, steps):
     with begin(sources) as world:
@@ -738,7 +738,7 @@ def a_row(world: World) -> st.SearchStrategy[Row]:
 
 
 @pytest.mark.parametrize("column", oracle.VALUES)
-@examples(15)
+@examples(25)
 @given(sources=systems_with_a_row, operation=operations, data=st.data())
 def test_validation_finds_a_wrong_value(begin_written, column, sources, operation, data):
     with begin_written(sources, operation) as world:
@@ -748,7 +748,7 @@ def test_validation_finds_a_wrong_value(begin_written, column, sources, operatio
         assert findings(world) == {column: [row.key]}
 
 
-@examples(15)
+@examples(25)
 @given(sources=systems_with_a_row, operation=operations, data=st.data())
 def test_validation_finds_a_missing_row(begin_written, sources, operation, data):
     with begin_written(sources, operation) as world:
@@ -758,7 +758,7 @@ def test_validation_finds_a_missing_row(begin_written, sources, operation, data)
         assert findings(world) == {"missing_row": [row.key]} | emptied
 
 
-@examples(15)
+@examples(25)
 @given(sources=systems_with_a_row, operation=operations, row=stored_rows)
 def test_validation_finds_a_stale_row(begin_written, sources, operation, row):
     with begin_written(sources, operation) as world:
@@ -767,7 +767,7 @@ def test_validation_finds_a_stale_row(begin_written, sources, operation, row):
         assert findings(world) == {"stale_row": [row.key]}
 
 
-@examples(15)
+@examples(25)
 @given(
     sources=systems_with_a_row,
     operation=operations,
@@ -788,7 +788,7 @@ def test_validation_finds_a_blank_key(begin_written, sources, operation, row, ke
         ("fk_snapshot_product_line", "orphaned_product_line", ("1", "PL9")),
     ],
 )
-@examples(15)
+@examples(25)
 @given(sources=systems_with_a_row, operation=operations, row=stored_rows)
 def test_validation_finds_an_orphan(
     begin_written, foreign_key, check, key, sources, operation, row
@@ -799,7 +799,7 @@ def test_validation_finds_an_orphan(
         assert findings(world) == {check: [key], "stale_row": [key]}
 
 
-@examples(15)
+@examples(25)
 @given(sources=systems_with_a_row, operation=operations, history=st.lists(changes, max_size=10))
 def test_validation_finds_what_changed_since(begin_written, sources, operation, history):
     """Whatever happens to sources and rows, each key at fault is found by the check for it."""

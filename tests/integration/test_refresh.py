@@ -269,19 +269,41 @@ def test_update_by_hand_that_changes_a_row_moves_its_updated_at(connection, sour
     assert after == before
 
 
-def test_row_corrupted_by_hand_is_put_right(connection, source):
+@pytest.mark.parametrize(
+    "corruption",
+    [
+        "product_line_name = '其他'",
+        "is_strategic = NOT is_strategic",
+        "is_existing = NOT is_existing",
+        "is_new = NOT is_new",
+        "is_winning_this_year = NOT is_winning_this_year",
+        "is_churned_this_year = NOT is_churned_this_year",
+        "aum_balance = aum_balance + 0.01",
+        "plan_count = plan_count + 1",
+    ],
+)
+def test_row_corrupted_by_hand_is_put_right(connection, source, corruption):
+    def values() -> list[tuple]:
+        return connection.execute(
+            """
+            SELECT company_id, product_line_name, is_strategic, is_existing, is_new,
+                is_winning_this_year, is_churned_this_year, aum_balance, plan_count
+            FROM customer.fct_customer_business_monthly_status
+            ORDER BY company_id
+            """
+        ).fetchall()
+
     refresh(connection)
+    before = values()
     connection.execute(
-        "UPDATE customer.fct_customer_business_monthly_status SET aum_balance = 9, plan_count = 9"
+        f"UPDATE customer.fct_customer_business_monthly_status SET {corruption}"
         " WHERE company_id = 'C1'"
     )
+    assert values() != before
 
     assert counts(refresh(connection)) == (3, 0, 1, 2, 0)
 
-    assert connection.execute(
-        "SELECT aum_balance, plan_count FROM customer.fct_customer_business_monthly_status"
-        " WHERE company_id = 'C1'"
-    ).fetchone() == (Decimal("100.25"), 1)
+    assert values() == before
 
 
 # --- Messages ----------------------------------------------------------------
@@ -812,15 +834,27 @@ def test_who_was_granted_nothing_may_not_refresh(connect, connection, source, cr
 def test_callers_own_objects_do_not_come_between(connect, connection, source, create_role):
     role = create_role()
     grant_refresh(connection, role)
-    caller = connect(autocommit=True, user=role, password=role)
-    caller.execute("CREATE TEMPORARY TABLE customer_plan_contract (valid_to date)")
-    caller.execute("CREATE TEMPORARY TABLE detail (aum numeric)")
-    caller.execute(
-        "CREATE FUNCTION pg_temp.sum(numeric) RETURNS numeric LANGUAGE sql AS 'SELECT -1.0'"
+    connection.execute(
+        sql.SQL("CREATE SCHEMA {role} AUTHORIZATION {role}").format(role=sql.Identifier(role))
     )
-    caller.execute("SET search_path = pg_temp, customer, pg_catalog")
+    caller = connect(autocommit=True, user=role, password=role)
+    # Were they seen, they would be preferred to those of pg_catalog.
+    caller.execute(
+        """
+        CREATE FUNCTION round(numeric, integer) RETURNS numeric LANGUAGE sql AS 'SELECT -1.0';
+        CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'epoch' $$;
+        CREATE TEMPORARY TABLE customer_plan_contract (valid_to date)
+        """
+    )
+    caller.execute(
+        sql.SQL("SET search_path = {}, pg_catalog, customer").format(sql.Identifier(role))
+    )
+    assert caller.execute("SELECT round(2.5, 0)").fetchone() == (Decimal("-1.0"),)
 
-    assert counts(refresh(caller)) == (3, 3, 0, 0, 0)
+    result = refresh(caller)
+
+    assert (counts(result), result["aum_total"]) == ((3, 3, 0, 0, 0), 601.5)
+    assert last_log(connection)["started_at"].year > 2000
 
 
 # --- Several sessions at once ------------------------------------------------

@@ -7,6 +7,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION customer.close_snapshot_month(p_snapshot_month date, p_note text)
 RETURNS jsonb
 LANGUAGE plpgsql

@@ -4,6 +4,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- PL/pgSQL, because its body is parsed when it first runs: refreshing must not
 -- need the columns valid_from and contract_id.
 CREATE FUNCTION customer.contracts_as_of(p_day date)

@@ -6,6 +6,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 SELECT to_regclass('customer.fct_customer_business_monthly_status') IS NOT NULL AS table_exists
 \gset
 
@@ -110,7 +113,7 @@ BEGIN
             ON pg_proc.oid = tgfoid
         WHERE tgrelid = v_table
             AND NOT tgisinternal
-            AND prosrc ~ '\yupdated_at\y'
+            AND prosrc ~ E'\\yupdated_at\\y'
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.name, v_table);
 

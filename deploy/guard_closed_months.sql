@@ -5,6 +5,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION customer.guard_closed_months()
 RETURNS trigger
 LANGUAGE plpgsql

@@ -4,6 +4,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION customer.lock_snapshot_month(p_snapshot_month date)
 RETURNS customer.monthly_snapshot_control
 LANGUAGE plpgsql

@@ -5,6 +5,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- A database without the schema gets the whole list, too: the schema made here
 -- only carries the function until the check below fails and takes both away.
 DO $$
@@ -55,6 +58,7 @@ AS $$
             format('%I.%I', schema_name, table_name) AS table_label,
             format('%I.%I.%I', schema_name, table_name, column_name) AS column_label,
             pg_class.oid AS table_oid,
+            pg_class.relkind,
             pg_attribute.attnum,
             format_type(pg_attribute.atttypid, pg_attribute.atttypmod) AS type_label,
             pg_type.typcategory,
@@ -126,6 +130,8 @@ AS $$
                 SELECT
                 FROM pg_index
                 WHERE indrelid = table_oid
+                    -- A foreign key points at a table, not at a materialized view.
+                    AND relkind IN ('r', 'p')
                     AND indisunique
                     AND indisvalid
                     AND indimmediate

@@ -3,6 +3,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE customer.monthly_snapshot_control (
     snapshot_month DATE NOT NULL PRIMARY KEY,
     last_rule TEXT,

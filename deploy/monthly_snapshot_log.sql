@@ -5,6 +5,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE TABLE customer.monthly_snapshot_log (
     log_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     snapshot_month DATE NOT NULL,

@@ -7,6 +7,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- A query for one month must not read the others: hence groups that the month's
 -- condition can be pushed into, and the month before looked up for each row.
 CREATE VIEW customer.monthly_status_trend AS

@@ -5,6 +5,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION customer.post_etl_hook(p_domain text, p_period text DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE plpgsql

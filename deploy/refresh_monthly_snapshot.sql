@@ -6,6 +6,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION customer.refresh_monthly_snapshot(p_snapshot_month date)
 RETURNS jsonb
 LANGUAGE plpgsql

@@ -4,6 +4,9 @@
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 CREATE FUNCTION customer.snapshot_month_of(p_day date)
 RETURNS date
 LANGUAGE plpgsql

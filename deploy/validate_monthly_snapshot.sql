@@ -7,6 +7,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- It shares no function with the refresh and is written the other way about (all
 -- facts of a customer and product line piled up and grouped, where the refresh
 -- groups each source and joins), so that one mistake does not hide in both.

@@ -32,14 +32,33 @@
     $$;
 \endif
 
+-- A GRANT by someone who may not grant is but a warning.
+DO $$
+BEGIN
+    IF NOT has_schema_privilege('customer', 'USAGE WITH GRANT OPTION')
+        OR NOT has_function_privilege('customer.post_etl_hook(text, text)', 'EXECUTE WITH GRANT OPTION')
+    THEN
+        RAISE EXCEPTION 'role % may not grant rights on schema customer and on the package', current_user
+            USING
+                ERRCODE = 'insufficient_privilege',
+                HINT = 'Run this as the owner of both, or as a superuser.';
+    END IF;
+END
+$$;
+
 BEGIN;
 
+-- The cast to regrole refuses what is no role; GRANT would take even "public" for everyone.
 \if :{?etl}
+    SELECT quote_ident(:'etl')::regrole AS etl_role
+    \gset
     GRANT USAGE ON SCHEMA customer TO :"etl";
     GRANT EXECUTE ON FUNCTION customer.post_etl_hook(text, text) TO :"etl";
 \endif
 
 \if :{?operator}
+    SELECT quote_ident(:'operator')::regrole AS operator_role
+    \gset
     GRANT USAGE ON SCHEMA customer TO :"operator";
     GRANT EXECUTE ON FUNCTION
         customer.refresh_monthly_snapshot(date),
@@ -48,6 +67,8 @@ BEGIN;
 \endif
 
 \if :{?restater}
+    SELECT quote_ident(:'restater')::regrole AS restater_role
+    \gset
     GRANT USAGE ON SCHEMA customer TO :"restater";
     GRANT EXECUTE ON FUNCTION customer.restate_monthly_snapshot(date, text) TO :"restater";
     -- sql/backfill.sql goes over closed months and names them.
@@ -55,6 +76,8 @@ BEGIN;
 \endif
 
 \if :{?closer}
+    SELECT quote_ident(:'closer')::regrole AS closer_role
+    \gset
     GRANT USAGE ON SCHEMA customer TO :"closer";
     GRANT EXECUTE ON FUNCTION
         customer.close_snapshot_month(date, text),
@@ -63,6 +86,8 @@ BEGIN;
 \endif
 
 \if :{?reader}
+    SELECT quote_ident(:'reader')::regrole AS reader_role
+    \gset
     GRANT USAGE ON SCHEMA customer TO :"reader";
     GRANT SELECT ON TABLE
         customer.fct_customer_business_monthly_status,

@@ -6,6 +6,7 @@ BEGIN;
 
 -- Types are printed with the names of what the search_path does not find.
 SET LOCAL search_path = pg_catalog;
+SET LOCAL quote_all_identifiers = off;
 
 DO $$
 DECLARE

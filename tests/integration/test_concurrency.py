@@ -252,13 +252,13 @@ def reprice(connection: psycopg.Connection, amount: int, company_id: str = "%") 
 
 def retried(connection: psycopg.Connection, work: Callable[[], Any]) -> Any:
     """Do work in a transaction, and again after a serialization failure, as the README says."""
-    for _ in range(10):
+    for _ in range(100):
         try:
             with connection.transaction():
                 return work()
         except SerializationFailure:
             continue
-    raise AssertionError("ten serialization failures in a row")
+    raise AssertionError("a hundred serialization failures in a row")
 
 
 # --- Two writers of one month ------------------------------------------------

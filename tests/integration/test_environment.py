@@ -627,10 +627,6 @@ def test_deploys_and_verifies_the_same_whatever_the_session_sets(
     assert catalog(name) == deployed
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="verify scripts compare with names that PostgreSQL then quotes; deploying is not harmed",
-)
 def test_verifies_where_every_identifier_is_quoted(package_template):
     files = [f"verify/{change}.sql" for change in changes()]
     arguments = [word for file in files for word in ("-f", file)]
@@ -690,21 +686,7 @@ ALEMBIC = f"""
 """
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param(
-            DEPLOYMENTS["strings"],
-            id="strings",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason=r"deploy/fct_customer_business_monthly_status.sql looks for"
-                r" '\yupdated_at\y', which is 'yupdated_aty' here, and leaves the old trigger",
-            ),
-        ),
-        *(pytest.param(DEPLOYMENTS[name], id=name) for name in DEPLOYMENTS if name != "strings"),
-    ],
-)
+@pytest.mark.parametrize("settings", DEPLOYMENTS.values(), ids=DEPLOYMENTS.keys())
 def test_adopts_the_same_whatever_the_session_sets(
     create_test_database, source_template, deployed, settings
 ):

@@ -573,9 +573,11 @@ def test_no_role_named_is_an_error(database, connection, variables):
     ("name", "message"),
     [
         ("nobody of that name", 'ERROR:  42704: role "nobody of that name" does not exist'),
-        ("", "ERROR:  42601: zero-length delimited identifier"),
+        ("", 'ERROR:  42704: role "" does not exist'),
+        # GRANT would take it for everyone.
+        ("public", 'ERROR:  42704: role "public" does not exist'),
     ],
-    ids=["unknown", "empty"],
+    ids=["unknown", "empty", "PUBLIC"],
 )
 def test_a_wrong_name_among_right_ones_grants_nothing(
     database, connection, create_role, kind, name, message
@@ -589,8 +591,14 @@ def test_a_wrong_name_among_right_ones_grants_nothing(
     assert grants(connection) == before
 
 
-def test_run_by_someone_else_it_grants_nothing(database, connection, create_role):
+@pytest.mark.parametrize("kind", [None, "etl", "operator"])
+def test_run_by_someone_who_may_not_grant_it_grants_nothing(
+    database, connection, create_role, kind
+):
+    """PostgreSQL itself only warns of it, where someone has the right that he is to grant."""
     someone, reader = create_role(), create_role()
+    if kind:
+        succeed(grant(database, **{kind: someone}))
     before = grants(connection)
 
     result = run(
@@ -599,7 +607,9 @@ def test_run_by_someone_else_it_grants_nothing(database, connection, create_role
         PGPASSWORD=someone,
     )
 
-    assert "permission denied" in fail(result)
+    message = fail(result)
+    assert f"role {someone} may not grant rights on schema customer and on the package" in message
+    assert "HINT:  Run this as the owner of both, or as a superuser." in message
     assert grants(connection) == before
 
 

@@ -842,7 +842,8 @@ def test_callers_own_objects_do_not_come_between(connect, connection, source, cr
     caller.execute(
         """
         CREATE FUNCTION round(numeric, integer) RETURNS numeric LANGUAGE sql AS 'SELECT -1.0';
-        CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT 'epoch' $$;
+        CREATE FUNCTION clock_timestamp() RETURNS timestamptz LANGUAGE sql
+            AS 'SELECT to_timestamp(0)';
         CREATE TEMPORARY TABLE customer_plan_contract (valid_to date)
         """
     )

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(109);
+SELECT plan(110);
 
 SET LOCAL client_min_messages = error;
 
@@ -353,6 +353,16 @@ SELECT is(
     ),
     ARRAY['unique key on customer."年金客户".company_id is missing'],
     'no foreign key can point at a view'
+);
+
+SELECT is(
+    pg_temp.findings_after(
+        'ALTER TABLE customer."年金客户" RENAME TO company;
+         CREATE MATERIALIZED VIEW customer."年金客户" AS SELECT * FROM customer.company;
+         CREATE UNIQUE INDEX ON customer."年金客户" (company_id)'
+    ),
+    ARRAY['unique key on customer."年金客户".company_id is missing'],
+    'nor at a materialized view, though it has a unique index'
 );
 
 -- Who asks

@@ -1,29 +1,37 @@
--- Proves the row rules where source columns have other types: timestamps, fixed-width text, floating point.
+-- Proves the row rules where source columns have other types: timestamps, fixed-width text,
+-- floating point, other collations.
 SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(21);
+SELECT plan(25);
+
+-- One that takes capitals and small letters for the same.
+CREATE COLLATION mapping.no_case (PROVIDER = icu, LOCALE = 'und-u-ks-level2', DETERMINISTIC = FALSE);
 
 ALTER TABLE customer.customer_plan_contract
-    ALTER COLUMN company_id TYPE text,
-    ALTER COLUMN plan_code TYPE character(8),
-    ALTER COLUMN product_line_code TYPE character(8),
+    -- It would take plans P2 and p2 for the same.
+    DROP CONSTRAINT uq_active_contract,
+    ALTER COLUMN company_id TYPE text COLLATE "und-x-icu",
+    ALTER COLUMN plan_code TYPE character(8) COLLATE mapping.no_case,
+    ALTER COLUMN product_line_code TYPE character(8) COLLATE "und-x-icu",
     -- A dictionary's order, by which small letters come before capitals.
     ALTER COLUMN product_line_name TYPE text COLLATE "und-x-icu",
     ALTER COLUMN valid_to TYPE timestamp;
 
 ALTER TABLE customer."当年中标"
-    ALTER COLUMN company_id TYPE character(12),
+    ALTER COLUMN company_id TYPE character(12) COLLATE mapping.no_case,
+    ALTER COLUMN "产品线代码" TYPE text COLLATE mapping.no_case,
     ALTER COLUMN "上报月份" TYPE timestamp;
 
 ALTER TABLE customer."当年流失"
-    ALTER COLUMN "产品线代码" TYPE text,
+    ALTER COLUMN company_id TYPE character(12) COLLATE mapping.no_case,
+    ALTER COLUMN "产品线代码" TYPE text COLLATE mapping.no_case,
     ALTER COLUMN "上报月份" TYPE timestamp(0);
 
 ALTER TABLE business."规模明细"
-    ALTER COLUMN company_id TYPE character(16),
-    ALTER COLUMN "产品线代码" TYPE character(6),
+    ALTER COLUMN company_id TYPE character(16) COLLATE mapping.no_case,
+    ALTER COLUMN "产品线代码" TYPE character(6) COLLATE mapping.no_case,
     ALTER COLUMN "月度" TYPE timestamp,
     ALTER COLUMN "期末资产规模" TYPE double precision;
 
@@ -40,6 +48,7 @@ INSERT INTO contract (company_id, plan_code, product_line_name, valid_to)
 VALUES
     ('current',     'P1', 'a', '9999-12-31 00:00'),
     ('current',     'P2', 'B', '9999-12-31 00:00'),
+    ('current',     'p2', 'B', '9999-12-31 00:00'),
     ('second less', 'P1', 'a', '9999-12-30 23:59:59'),
     ('endless',     'P1', 'a', 'infinity'),
     ('AUM',         'P1', 'a', '9999-12-31 00:00'),
@@ -76,6 +85,19 @@ VALUES
     ('AUM',    '2026-01-15 12:00:00', 0.2),
     ('AUM',    '2026-01-15 12:00:00', 1.005);
 
+-- Keys that differ in a letter's case are different keys, whatever the collation says.
+
+INSERT INTO award (company_id, reported_on)
+VALUES ('CURRENT', '2026-06-01');
+
+INSERT INTO loss (company_id, product_line_code, reported_on)
+VALUES ('current', 'pl202', '2026-06-01');
+
+INSERT INTO aum (company_id, product_line_code, as_of, amount)
+VALUES
+    ('aum', 'PL202', '2026-01-15', 1000),
+    ('AUM', 'pl202', '2026-01-15', 20000);
+
 -- The last moment of a month is not 2026-01-31 in every time zone.
 SET LOCAL TimeZone = 'Pacific/Kiritimati';
 
@@ -84,7 +106,7 @@ SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 SELECT is(
     :'result'::jsonb - 'log_id',
     '{"snapshot_month": "2026-01-31", "total": 6, "upserted": 6, "inserted": 6, "updated": 0, "unchanged": 0,
-      "stale": 0, "deleted": 0, "aum_total": 301.31, "aum_unattributed": 0}',
+      "stale": 0, "deleted": 0, "aum_total": 301.31, "aum_unattributed": 21000}',
     'the current contracts make the rows'
 );
 
@@ -104,8 +126,8 @@ SELECT is(
 );
 
 SELECT is(
-    (pg_temp.stored('current')).plan_count, 2,
-    'plans of fixed width are counted'
+    (pg_temp.stored('current')).plan_count, 3,
+    'plans of fixed width are counted, and P2 is not p2'
 );
 
 SELECT is(
@@ -146,12 +168,35 @@ SELECT is(
     'amounts of floating point are summed as the decimals that they show: 0.1 + 0.2 + 1.005'
 );
 
+-- Keys
+
+SELECT is((pg_temp.stored('current')).is_winning_this_year, FALSE, 'an award of CURRENT is none of current');
+
+SELECT is((pg_temp.stored('current')).is_churned_this_year, FALSE, 'a loss in pl202 is none in PL202');
+
+SELECT is(
+    (SELECT count(*) FROM customer.fct_customer_business_monthly_status WHERE lower(company_id) = 'aum'),
+    1::bigint,
+    'AUM of aum makes no row besides that of AUM'
+);
+
+INSERT INTO contract (company_id, plan_code, product_line_name, valid_to)
+VALUES ('aum', 'P1', 'a', '9999-12-31 00:00');
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT results_eq(
+    $$ SELECT (pg_temp.stored('AUM')).aum_balance, (pg_temp.stored('aum')).aum_balance $$,
+    $$ VALUES (1.31, 1000.00) $$,
+    'AUM and aum are two customers, each with its own AUM'
+);
+
 CALL pg_temp.remember();
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    (:'result'::jsonb ->> 'unchanged')::integer, 6,
+    (:'result'::jsonb ->> 'unchanged')::integer, 7,
     'with these types, too, a second refresh finds every row right'
 );
 

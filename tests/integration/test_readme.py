@@ -1,0 +1,120 @@
+"""What the README prints is run as printed, on a database named as it names it."""
+
+import re
+import sys
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+
+import psycopg
+import pytest
+from support import PROJECT, Source, psql, run, succeed
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+DATABASE = "workdatahub"
+JANUARY = date(2026, 1, 31)
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced code of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def workdatahub(package_template) -> Iterator[psycopg.Connection]:
+    """A connection to a small platform, whose database has the README's name."""
+    with psycopg.connect(autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {package_template}")
+        try:
+            with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
+                source = Source(connection)
+                source.contract("C1", is_strategic=True)
+                source.contract("C2", plan_code="P2")
+                source.award("C2")
+                source.detail("C1", "100.005")
+                yield connection
+        finally:
+            server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def snapshot(connection: psycopg.Connection) -> list[tuple]:
+    return connection.execute(
+        "SELECT snapshot_month, company_id, is_strategic, is_new, aum_balance, plan_count"
+        " FROM customer.fct_customer_business_monthly_status ORDER BY company_id"
+    ).fetchall()
+
+
+EXPECTED = [
+    (JANUARY, "C1", True, False, Decimal("100.01"), 1),
+    (JANUARY, "C2", False, True, Decimal("0.00"), 1),
+]
+
+
+def test_python_example_of_the_load(workdatahub):
+    [example] = blocks("python")
+
+    output = succeed(run(sys.executable, "-c", example))
+
+    assert output == "refreshed 2 rows written\n"
+    assert snapshot(workdatahub) == EXPECTED
+
+
+def test_sql_example_of_the_load(workdatahub):
+    [example] = [block for block in blocks("sql") if "COMMIT" in block]
+
+    output = succeed(psql(DATABASE, "-At", "-c", example))
+
+    assert '"status": "refreshed"' in output
+    assert snapshot(workdatahub) == EXPECTED
+
+
+def test_dry_run_in_psql_writes_nothing(workdatahub):
+    [example] = [block for block in blocks("sql") if "ROLLBACK" in block]
+
+    output = succeed(psql(DATABASE, "-At", "-c", example))
+
+    assert '"inserted": 2' in output
+    assert snapshot(workdatahub) == []
+
+
+def test_every_sql_example_runs(workdatahub):
+    for block in blocks("sql"):
+        succeed(psql(DATABASE, "-c", block))
+    assert snapshot(workdatahub) == EXPECTED
+
+
+@pytest.mark.parametrize("file", ["sql/backfill.sql", "sql/queries/largest_aum.sql"])
+def test_psql_command_runs(workdatahub, file):
+    workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
+    [command] = [
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("psql") and file in line
+    ]
+
+    result = run("bash", "-c", command, PGDATABASE=DATABASE)
+
+    assert succeed(result)
+
+
+def test_grants_command_runs(workdatahub, create_role):
+    """With roles of this test's own instead of the README's."""
+    [command] = [
+        line for block in blocks("sh") for line in block.splitlines() if "sql/grants.sql" in line
+    ]
+    role = create_role()
+
+    succeed(run("bash", "-c", re.sub(r"=(wdh_\w+|bi)\b", f"={role}", command)))
+
+    [granted] = workdatahub.execute(
+        "SELECT has_function_privilege(%s, 'customer.post_etl_hook(text, text)', 'EXECUTE')",
+        [role],
+    ).fetchone()
+    assert granted
+
+
+def test_files_that_it_names_exist():
+    named = set(re.findall(r"\b(?:sql|scripts|tests)/[\w./-]*\w", README))
+    assert named
+    assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(120);
+SELECT plan(123);
 
 \ir fixture.psql
 
@@ -599,6 +599,40 @@ SELECT is(
         ::customer.fct_customer_business_monthly_status,
     'customer 1 in line L has nothing of either'
 );
+
+-- Keys are alike only to the letter: neither case nor white space is forgiven.
+
+INSERT INTO contract (company_id)
+VALUES
+    ('key'),
+    ('KEY'),
+    ('key ');
+
+INSERT INTO award (company_id)
+VALUES ('KEY');
+
+INSERT INTO loss (company_id)
+VALUES ('key ');
+
+INSERT INTO aum (company_id, amount)
+VALUES
+    ('KEY', 10),
+    ('key ', 100);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    pg_temp.stored(spelling),
+    ROW('2026-01-31', spelling, 'PL202', '企年受托', FALSE, FALSE, is_winning, is_winning, is_churned, aum, 1, CURRENT_TIMESTAMP)
+        ::customer.fct_customer_business_monthly_status,
+    format('"%s" has what is spelt just so', spelling)
+)
+FROM (
+    VALUES
+        ('key', FALSE, FALSE, 0.00),
+        ('KEY', TRUE, FALSE, 10.00),
+        ('key ', FALSE, TRUE, 100.00)
+) AS expected (spelling, is_winning, is_churned, aum);
 
 -- updated_at, and all of a row
 

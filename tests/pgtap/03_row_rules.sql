@@ -609,15 +609,13 @@ VALUES
     ('key ');
 
 INSERT INTO award (company_id)
-VALUES ('KEY');
+VALUES ('key');
 
 INSERT INTO loss (company_id)
-VALUES ('key ');
+VALUES ('key');
 
 INSERT INTO aum (company_id, amount)
-VALUES
-    ('KEY', 10),
-    ('key ', 100);
+VALUES ('key', 10);
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
@@ -629,9 +627,9 @@ SELECT is(
 )
 FROM (
     VALUES
-        ('key', FALSE, FALSE, 0.00),
-        ('KEY', TRUE, FALSE, 10.00),
-        ('key ', FALSE, TRUE, 100.00)
+        ('key', TRUE, TRUE, 10.00),
+        ('KEY', FALSE, FALSE, 0.00),
+        ('key ', FALSE, FALSE, 0.00)
 ) AS expected (spelling, is_winning, is_churned, aum);
 
 -- updated_at, and all of a row

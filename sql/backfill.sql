@@ -18,6 +18,8 @@
 \pset format unaligned
 \pset tuples_only on
 SET client_min_messages = warning;
+-- What others made in public is not to run with the rights of the restater.
+SET search_path = pg_catalog, pg_temp;
 
 \if :{?from}
 \else

@@ -61,7 +61,7 @@ def examples(number: int) -> settings:
 COMPANIES = ["1", "12", "123", "A"]
 PRODUCT_LINES = ["23PL", "3PL", "PL"]
 # Awards, losses and AUM detail have no foreign keys, and anything may stand in them.
-LOOSE_COMPANIES = [*COMPANIES, *COMPANIES, None, "", " ", "a", "A ", "9"]
+LOOSE_COMPANIES = [*COMPANIES, *COMPANIES, None, "", " ", "a", "A ", "A ", "9"]
 LOOSE_PRODUCT_LINES = [*PRODUCT_LINES, *PRODUCT_LINES, *PRODUCT_LINES, None, "", "pl", "123PL"]
 NAMES = ["企年受托", "企年投资", "PL", "pl", "Ä", "~"]
 PLANS = ["P1", "P2", "p1"]
@@ -93,7 +93,7 @@ AMOUNTS = [
     None,
     None,
     *(Decimal(units) / 10_000 for units in (0, 1, 49, -49, 50, -50, 51, 12250, 20025, -20025)),
-    *(Decimal(yuan) for yuan in ("100", "-100", "33.3333", "1234567.8949", "99999999999999.9999")),
+    *(Decimal(yuan) for yuan in ("100", "-100", "33.3333", "1234567.8949", "12345678901234.5678")),
 ]
 
 

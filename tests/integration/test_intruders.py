@@ -1,0 +1,1322 @@
+"""Somebody who may call the package's functions means harm, and gets no further than that.
+
+The functions run with the rights of their owner, here a superuser. The intruder has every right
+that sql/grants.sql can give, a schema of its own and temporary objects, and sets traps: objects
+with the names of all that the package uses, which tell as whom they were called. The traps warn
+rather than write, because a warning also arrives from a call that fails.
+
+What each kind of role may do at all is in test_grants.py, settings that are merely unusual in
+test_environment.py.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
+from support import Notice, Source, changes, listen, psql, run, sqitch, succeed
+
+FACT = "customer.fct_customer_business_monthly_status"
+CONTROL = "customer.monthly_snapshot_control"
+LOG = "customer.monthly_snapshot_log"
+KINDS = ("etl", "operator", "restater", "closer", "reader")
+TABLES = (
+    FACT,
+    CONTROL,
+    LOG,
+    "customer.customer_plan_contract",
+    'customer."当年中标"',
+    'customer."当年流失"',
+    'customer."年金客户"',
+    'business."规模明细"',
+)
+
+# No customer is called anything else, so that a leak shows.
+SECRET = "机密客户"
+
+
+# --- Traps -------------------------------------------------------------------
+
+SPRUNG = "TR4P5"
+
+# What every trap does.
+SPRING = f"""
+    AS $trap$
+    BEGIN
+        RAISE WARNING '% sprung as %', {{label}}, current_user USING ERRCODE = '{SPRUNG}';
+        RETURN {{result}};
+    END
+    $trap$
+"""
+
+# Types that the package's expressions have.
+TYPES = (
+    "bool",
+    "date",
+    "float8",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "jsonb",
+    "name",
+    "numeric",
+    "oid",
+    "regtype",
+    "text",
+    "timestamp",
+    "timestamptz",
+    "varchar",
+)
+
+# An operator or function of PostgreSQL takes these only after a cast, and so one that takes them
+# as they are would be preferred wherever it is found at all.
+BETTER = {
+    ("text", "text"): [("varchar", "varchar"), ("varchar", "text"), ("text", "varchar")],
+    ("numeric", "numeric"): [("numeric", "int4"), ("int4", "numeric"), ("numeric", "int8")],
+    ("text",): [("varchar",)],
+    ("numeric",): [("int4",), ("int8",)],
+}
+
+
+class Catalog(NamedTuple):
+    """What the package uses, read off its functions, views and constraints."""
+
+    functions: list[tuple]
+    operators: list[tuple]
+    relations: dict[str, list[tuple[str, str]]]
+
+
+def read_catalog(connection: psycopg.Connection) -> Catalog:
+    bodies = "\n".join(
+        body
+        for (body,) in connection.execute(
+            """
+            SELECT prosrc FROM pg_proc WHERE pronamespace = 'customer'::regnamespace
+            UNION ALL
+            SELECT pg_get_viewdef(oid) FROM pg_class
+            WHERE relnamespace = 'customer'::regnamespace AND relkind = 'v'
+            UNION ALL
+            SELECT pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE connamespace = 'customer'::regnamespace
+            """
+        )
+    )
+    names = sorted(set(re.findall(r"[a-z_]+", bodies)))
+    symbols = sorted(set(re.findall(r"[-+*/<>=~!@#%^&|`?]+", bodies)))
+    functions = connection.execute(
+        """
+        SELECT DISTINCT proname::text, arguments, result
+        FROM pg_proc
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(array_agg(typname::text ORDER BY position), '{}') AS arguments,
+                coalesce(bool_and(typname = ANY (%(types)s)), TRUE) AS are_ordinary
+            FROM unnest(proargtypes) WITH ORDINALITY AS argument (type, position)
+            JOIN pg_type ON pg_type.oid = argument.type
+        ) AS signature
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN typtype = 'p' THEN 'text' ELSE typname END AS result
+            FROM pg_type
+            WHERE pg_type.oid = prorettype
+        ) AS returned
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+            AND proname = ANY (%(names)s)
+            AND are_ordinary
+        """,
+        {"names": names, "types": list(TYPES)},
+    ).fetchall()
+    operators = connection.execute(
+        """
+        SELECT oprname::text, l.typname::text, r.typname::text, o.typname::text
+        FROM pg_operator
+        JOIN pg_type AS l ON l.oid = oprleft
+        JOIN pg_type AS r ON r.oid = oprright
+        JOIN pg_type AS o ON o.oid = oprresult
+        WHERE oprname = ANY (%(symbols)s)
+            AND l.typname = ANY (%(types)s)
+            AND r.typname = ANY (%(types)s)
+        """,
+        {"symbols": symbols, "types": list(TYPES)},
+    ).fetchall()
+    relations: dict[str, list[tuple[str, str]]] = {
+        name: [("x", "int4")] for name in re.findall(r"(\w+) (?:\([\w, ]+\) )?AS \(", bodies)
+    } | {"new_row": [("snapshot_month", "date")], "old_row": [("snapshot_month", "date")]}
+    for name, columns in connection.execute(
+        """
+        SELECT relname, array_agg(ARRAY[attname, typname] ORDER BY attnum)
+        FROM pg_class
+        JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped
+        JOIN pg_type ON pg_type.oid = atttypid
+        WHERE relnamespace::regnamespace::text IN ('customer', 'business', 'mapping')
+            AND relkind IN ('r', 'v')
+        GROUP BY relname
+        """
+    ):
+        relations[name] = [tuple(column) for column in columns]
+    return Catalog(functions, operators, relations)
+
+
+def traps(catalog: Catalog, schema: str, with_types: bool = True) -> str:
+    """The statements that set a trap for everything in a catalog, in a schema of the intruder."""
+    statements = []
+    made = set()
+
+    def function(name: str, arguments: tuple[str, ...], result: str, label: str) -> None:
+        if (name, arguments) in made:
+            return
+        made.add((name, arguments))
+        typed = ", ".join(f'pg_catalog."{argument}"' for argument in arguments)
+        body = SPRING.format(label=quoted(label), result="NULL")
+        statements.append(
+            f'CREATE FUNCTION {schema}."{name}"({typed}) RETURNS pg_catalog."{result}"'
+            f" LANGUAGE plpgsql {body}"
+        )
+
+    def operator(symbol: str, left: str, right: str, result: str) -> None:
+        if (symbol, left, right) in made:
+            return
+        made.add((symbol, left, right))
+        name = f"operator_{len(made)}"
+        function(name, (left, right), result, f"operator {symbol}")
+        statements.append(
+            f"CREATE OPERATOR {schema}.{symbol} (FUNCTION = {schema}.{name},"
+            f' LEFTARG = pg_catalog."{left}", RIGHTARG = pg_catalog."{right}")'
+        )
+
+    for name, arguments, result in catalog.functions:
+        arguments = tuple(arguments)
+        for better in (arguments, *BETTER.get(arguments, [])):
+            function(name, better, result, f"function {name}")
+    # Those that take anything; a call with so many texts suits these better.
+    for name in ("format", "num_nulls", "concat", "jsonb_build_object", "count", "to_jsonb"):
+        for number in range(1, 8):
+            function(name, ("text",) * number, "text", f"function {name}")
+    for symbol, left, right, result in catalog.operators:
+        for better in ((left, right), *BETTER.get((left, right), [])):
+            operator(symbol, *better, result)
+
+    function("spring_view", ("text",), "bool", "view")
+    body = SPRING.format(label="'view ' || TG_TABLE_NAME", result="NEW")
+    statements.append(
+        f"CREATE FUNCTION {schema}.spring_trigger() RETURNS trigger LANGUAGE plpgsql {body}"
+    )
+    for name, columns in catalog.relations.items():
+        selected = ", ".join(
+            f'NULL::pg_catalog."{column_type}" AS "{column}"' for column, column_type in columns
+        )
+        statements.append(
+            f'CREATE VIEW {schema}."{name}" AS'
+            f" SELECT {selected} WHERE {schema}.spring_view({quoted(name)})"
+        )
+        statements.append(
+            f'CREATE TRIGGER spring INSTEAD OF INSERT OR UPDATE OR DELETE ON {schema}."{name}"'
+            f" FOR EACH ROW EXECUTE FUNCTION {schema}.spring_trigger()"
+        )
+    for name in TYPES:
+        function("spring_type", (name,), "bool", "type")
+        # Some names are taken: a view has a row type of its name.
+        if with_types and name not in catalog.relations:
+            statements.append(
+                f'CREATE DOMAIN {schema}."{name}" AS pg_catalog."{name}"'
+                f" CHECK ({schema}.spring_type(VALUE) IS NOT TRUE)"
+            )
+    return ";\n".join(statements)
+
+
+def quoted(text: str) -> str:
+    return sql.Literal(text).as_string(None)
+
+
+def sprung(notices: list[Notice]) -> list[str]:
+    """What the traps said."""
+    return [notice.message for notice in notices if notice.sqlstate == SPRUNG]
+
+
+# --- The stage ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def catalog(package_template) -> Catalog:
+    with psycopg.connect(dbname=package_template) as connection:
+        return read_catalog(connection)
+
+
+@pytest.fixture(scope="module")
+def common_database(create_database, package_template) -> str:
+    return create_database(package_template)
+
+
+@pytest.fixture
+def database(common_database) -> str:
+    """One database for all tests of this file, filled anew for each."""
+    with psycopg.connect(dbname=common_database) as connection:
+        set_stage(connection)
+    return common_database
+
+
+def set_stage(connection: psycopg.Connection) -> None:
+    """Sources in which every rule has something to do, and nothing written."""
+    with connection.transaction():
+        # Without triggers: they guard closed months.
+        connection.execute("SET LOCAL session_replication_role = replica")
+        for table in TABLES:
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("SET LOCAL session_replication_role = origin")
+        source = Source(connection)
+        for number in range(1, 6):
+            source.contract(f"{SECRET}{number}", is_existing=number == 1)
+            source.detail(f"{SECRET}{number}", f"98765432{number}.01")
+            source.detail(f"{SECRET}{number}", "1", day="2026-02-01")
+        source.contract(f"{SECRET}1", product_line_code="PL201", product_line_name="企年投资")
+        source.award(f"{SECRET}2")
+        source.loss(f"{SECRET}3")
+        source.detail(None, "0.5")
+        source.detail(f"{SECRET}9", "7")
+
+
+def grant(database: str, **roles: str) -> None:
+    variables = [word for kind, role in roles.items() for word in ("-v", f"{kind}={role}")]
+    succeed(run("psql", "-X", "-q", "-d", database, *variables, "-f", "sql/grants.sql"))
+
+
+class Intruder(NamedTuple):
+    """A role with every right that sql/grants.sql can give, and a schema of its own."""
+
+    role: str
+    schema: str
+    connect: Callable[..., psycopg.Connection]
+
+
+@pytest.fixture
+def intruder(database, connection, create_role, connect) -> Intruder:
+    role = create_role()
+    grant(database, **dict.fromkeys(KINDS, role))
+    schema = f"s_{role}"
+    connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
+
+    def connect_as_intruder(**parameters: Any) -> psycopg.Connection:
+        return connect(**({"autocommit": True, "user": role, "password": role} | parameters))
+
+    return Intruder(role, schema, connect_as_intruder)
+
+
+REFRESH = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
+RESTATE = "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')"
+HOOK = "SELECT customer.post_etl_hook('annuity_performance', '202601')"
+CLOSE = "SELECT customer.close_snapshot_month('2026-01-31', 'published')"
+REOPEN = "SELECT customer.reopen_snapshot_month('2026-01-31', 'why')"
+VALIDATE = "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')"
+
+# What the intruder calls, so that every branch of every function runs, and what the owner does to
+# the sources before it.
+CALLS = (
+    (VALIDATE, ""),
+    (HOOK, ""),
+    (REFRESH, ""),
+    (VALIDATE, ""),
+    (
+        VALIDATE,
+        f"""
+        UPDATE customer.customer_plan_contract SET is_strategic = TRUE, is_existing = TRUE;
+        UPDATE customer.customer_plan_contract SET valid_to = '2026-01-15'
+        WHERE company_id = '{SECRET}5';
+        UPDATE business."规模明细" SET "期末资产规模" = 1 WHERE company_id = '{SECRET}4'
+        """,
+    ),
+    (REFRESH, ""),
+    (VALIDATE, ""),
+    (RESTATE, ""),
+    (VALIDATE, ""),
+    (REFRESH, ""),
+    ("SELECT customer.refresh_monthly_snapshot('2026-02-28')", ""),
+    (REFRESH, ""),
+    ("SELECT customer.restate_monthly_snapshot('1999-01-31', 'why')", ""),
+    ("SELECT customer.restate_monthly_snapshot('2026-01-31', ' ')", ""),
+    ("SELECT customer.refresh_monthly_snapshot(NULL)", ""),
+    ("SELECT customer.refresh_monthly_snapshot('infinity')", ""),
+    ("SELECT customer.validate_monthly_snapshot('infinity')", ""),
+    ("SELECT customer.period_to_snapshot_month('202613')", ""),
+    ("SELECT customer.period_to_snapshot_month('202612')", ""),
+    ("SELECT customer.post_etl_hook('annuity_performance')", ""),
+    ("SELECT customer.post_etl_hook('other', '202601')", ""),
+    ("SELECT customer.post_etl_hook(NULL, '202601')", ""),
+    (CLOSE, ""),
+    (CLOSE, ""),
+    (REFRESH, ""),
+    (REOPEN, ""),
+    (REOPEN, ""),
+    ("SELECT customer.close_snapshot_month('2026-01-31', '')", ""),
+    ("SELECT customer.reopen_snapshot_month('2026-01-31', '')", ""),
+    ("SELECT customer.close_snapshot_month('1999-01-31', 'why')", ""),
+    (REFRESH, 'DELETE FROM business."规模明细"'),
+    (RESTATE, ""),
+    (REFRESH, "DELETE FROM customer.customer_plan_contract"),
+    (f"TABLE {FACT}", ""),
+    (f"TABLE {CONTROL}", ""),
+    (f"TABLE {LOG}", ""),
+    ("TABLE customer.monthly_status_trend", ""),
+)
+
+
+def call_everything(intruder: psycopg.Connection, owner: psycopg.Connection) -> list[Any]:
+    """What comes of it all, but for times and running numbers."""
+    seen: list[Any] = []
+    for statement, preparation in CALLS:
+        if preparation:
+            owner.execute(preparation)
+        try:
+            rows = intruder.execute(statement).fetchall()
+        except psycopg.Error as error:
+            seen.append((error.sqlstate, error.diag.message_primary.partition(" at ")[0]))
+        else:
+            seen.append(
+                len(rows)
+                if statement.startswith("TABLE")
+                else [
+                    {key: item for key, item in value.items() if key != "log_id"}
+                    if isinstance(value, dict)
+                    else value
+                    for row in rows
+                    for value in row
+                ]
+            )
+    return seen
+
+
+# --- Traps that do not spring ------------------------------------------------
+
+PATHS = {
+    "own schema first": "{schema}, pg_catalog, customer, public",
+    "own schema after PostgreSQL's": "{schema}, customer",
+    "temporary objects first": "pg_temp, pg_catalog, {schema}, customer",
+    "temporary objects and nothing else": "pg_temp",
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
+def test_no_trap_springs(connection, database, intruder, catalog, path):
+    """Own functions, operators, types, tables and triggers, with every name that is used."""
+    ordinary = call_everything(intruder.connect(), connection)
+    session = intruder.connect()
+    session.execute(traps(catalog, intruder.schema))
+    if "pg_temp" in path:
+        # A temporary schema exists from its first table on.
+        session.execute("CREATE TEMPORARY TABLE first (); " + traps(catalog, "pg_temp"))
+    notices = listen(session)
+    session.execute(f"SET search_path = {path.format(schema=intruder.schema)}")
+    set_stage(connection)
+
+    seen = call_everything(session, connection)
+
+    assert sprung(notices) == []
+    assert seen == ordinary
+
+
+CARELESS = {
+    "function": "PERFORM to_char(1::numeric, 'FM9'::text);",
+    "operator": "PERFORM 'a'::text || 'b'::text;",
+    "type": "PERFORM 'a'::text;",
+    "view": "PERFORM FROM monthly_snapshot_control;",
+    "trigger": "INSERT INTO monthly_snapshot_control VALUES ('2026-01-31');",
+}
+
+
+# PostgreSQL looks for no function and no operator among temporary objects.
+TEMPORARY = ("type", "view", "trigger")
+
+
+@pytest.mark.parametrize("kinds", [tuple(CARELESS), TEMPORARY], ids=["own schema", "temporary"])
+def test_each_kind_of_trap_springs_where_a_function_is_careless(
+    connection, intruder, catalog, kinds
+):
+    """A premise: without its search_path pinned, a function of the owner falls into each."""
+    session = intruder.connect()
+    schema = intruder.schema if kinds != TEMPORARY else "pg_temp"
+    session.execute("CREATE TEMPORARY TABLE first (); " + traps(catalog, schema))
+    session.execute(f"SET search_path = {schema}, pg_catalog")
+    owner = connection.info.user
+    for kind in kinds:
+        connection.execute(
+            f"""
+            CREATE FUNCTION public.careless() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+            AS $$ BEGIN {CARELESS[kind]} END $$
+            """
+        )
+        notices = listen(session)
+        try:
+            session.execute("SELECT public.careless()")
+        finally:
+            connection.execute("DROP FUNCTION public.careless()")
+        assert [line for line in sprung(notices) if line.endswith(f" sprung as {owner}")], kind
+
+
+FUNCTIONS = (
+    "close_snapshot_month(date, text)",
+    "contracts_as_of(date)",
+    "guard_closed_months()",
+    "lock_open_snapshot_month(date)",
+    "lock_snapshot_month(date)",
+    "period_to_snapshot_month(text)",
+    "post_etl_hook(text, text)",
+    "refresh_monthly_snapshot(date)",
+    "reopen_snapshot_month(date, text)",
+    "restate_monthly_snapshot(date, text)",
+    "set_snapshot_updated_at()",
+    "snapshot_month_of(date)",
+    "validate_monthly_snapshot(date)",
+    "write_monthly_snapshot(date, text, text)",
+)
+
+
+def test_traps_spring_in_each_function_without_its_search_path(connection, intruder, catalog):
+    """A premise: it is the pinned search_path that keeps the package's functions out of them."""
+    # A type of another name would be an error before anything is called.
+    intruder.connect().execute(traps(catalog, intruder.schema, with_types=False))
+    owner = connection.info.user
+    fallen = set()
+    for function in FUNCTIONS:
+        set_stage(connection)
+        connection.execute(
+            f"ALTER FUNCTION customer.{function} SET search_path = {intruder.schema}, pg_catalog"
+        )
+        session = intruder.connect()
+        notices = listen(session)
+        try:
+            call_everything(session, connection)
+        finally:
+            connection.execute(
+                f"ALTER FUNCTION customer.{function} SET search_path = pg_catalog, pg_temp"
+            )
+        if [line for line in sprung(notices) if line.endswith(f" sprung as {owner}")]:
+            fallen.add(function)
+
+    # These two name nothing that could be something else.
+    assert set(FUNCTIONS) - fallen == {
+        "refresh_monthly_snapshot(date)",
+        "set_snapshot_updated_at()",
+    }
+
+
+def test_no_trap_springs_under_who_may_write_the_table(connection, intruder, catalog):
+    """The triggers run with the owner's rights, too, and their caller has a path of its own."""
+    connection.execute(HOOK)
+    connection.execute(f"GRANT ALL ON {FACT} TO {intruder.role}")
+    session = intruder.connect()
+    session.execute(traps(catalog, intruder.schema))
+    session.execute("CREATE TEMPORARY TABLE first (); " + traps(catalog, "pg_temp"))
+    notices = listen(session)
+    session.execute(f"SET search_path = pg_temp, {intruder.schema}, pg_catalog")
+
+    session.execute(f"UPDATE {FACT} SET plan_count = 9")
+    session.execute(
+        f"INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)"
+        f" VALUES ('2026-01-31', '{SECRET}1', 'PL204', 'x')"
+    )
+    session.execute(f"DELETE FROM {FACT}")
+    session.execute(f"TRUNCATE {FACT}")
+
+    assert sprung(notices) == []
+
+
+def test_what_the_intruder_gives_as_an_argument_runs_as_the_intruder(
+    connection, database, intruder
+):
+    """A type of its own with a cast, a domain, a view, a default: all before the call begins."""
+    schema = intruder.schema
+    session = intruder.connect()
+    spring_date = SPRING.format(label="'cast'", result="DATE '2026-01-31'")
+    spring_check = SPRING.format(label="'domain'", result="TRUE")
+    session.execute(
+        f"""
+        CREATE TYPE {schema}.month AS (day date);
+        CREATE FUNCTION {schema}.to_date({schema}.month) RETURNS date LANGUAGE plpgsql
+        {spring_date};
+        CREATE CAST ({schema}.month AS date) WITH FUNCTION {schema}.to_date({schema}.month)
+            AS IMPLICIT;
+        CREATE FUNCTION {schema}.is_fine(text) RETURNS boolean LANGUAGE plpgsql {spring_check};
+        CREATE DOMAIN {schema}.reason AS text CHECK ({schema}.is_fine(VALUE));
+        """
+    )
+    notices = listen(session)
+
+    session.execute(f"SELECT customer.refresh_monthly_snapshot(ROW('2026-01-31')::{schema}.month)")
+    session.execute(
+        f"SELECT customer.restate_monthly_snapshot('2026-01-31', 'why'::{schema}.reason)"
+    )
+
+    assert sprung(notices) == [
+        f"cast sprung as {intruder.role}",
+        f"domain sprung as {intruder.role}",
+    ]
+
+
+def test_functions_of_the_same_name_do_not_come_between(connection, intruder):
+    """What is called with its schema is found there, whatever stands in other schemas."""
+    session = intruder.connect()
+    for name in ("refresh_monthly_snapshot", "write_monthly_snapshot", "lock_snapshot_month"):
+        body = SPRING.format(label=quoted(name), result="NULL")
+        session.execute(
+            f"CREATE FUNCTION {intruder.schema}.{name}(date) RETURNS jsonb LANGUAGE plpgsql {body}"
+        )
+    notices = listen(session)
+    session.execute(f"SET search_path = {intruder.schema}, customer")
+
+    assert session.execute(HOOK).fetchone()[0]["inserted"] == 6
+    assert sprung(notices) == []
+
+
+# --- Rights that are not there ------------------------------------------------
+
+ATTEMPTS = (
+    "CREATE FUNCTION customer.write_monthly_snapshot(date, varchar, varchar) RETURNS jsonb"
+    " LANGUAGE sql AS 'SELECT NULL::jsonb'",
+    "CREATE OR REPLACE FUNCTION customer.post_etl_hook(text, text DEFAULT NULL) RETURNS jsonb"
+    " LANGUAGE sql AS 'SELECT NULL::jsonb'",
+    "CREATE FUNCTION public.refresh_monthly_snapshot(date) RETURNS jsonb"
+    " LANGUAGE sql AS 'SELECT NULL::jsonb'",
+    "CREATE VIEW customer.own AS SELECT 1",
+    "CREATE TYPE customer.own AS ENUM ()",
+    "ALTER FUNCTION customer.post_etl_hook(text, text) SET search_path = {schema}",
+    "ALTER FUNCTION customer.post_etl_hook(text, text) RESET ALL",
+    "ALTER FUNCTION customer.post_etl_hook(text, text) OWNER TO {role}",
+    "ALTER FUNCTION customer.post_etl_hook(text, text) RENAME TO own",
+    "ALTER FUNCTION customer.post_etl_hook(text, text) SET SCHEMA {schema}",
+    "ALTER FUNCTION customer.post_etl_hook(text, text) COST 1",
+    "COMMENT ON FUNCTION customer.post_etl_hook(text, text) IS 'own'",
+    "DROP FUNCTION customer.post_etl_hook(text, text)",
+    f"ALTER TABLE {CONTROL} OWNER TO {{role}}",
+    f"ALTER TABLE {CONTROL} DISABLE ROW LEVEL SECURITY",
+    f"CREATE POLICY own ON {CONTROL}",
+    "ALTER VIEW customer.monthly_status_trend RENAME TO own",
+    "CREATE OR REPLACE VIEW customer.monthly_status_trend AS SELECT 1",
+    "ALTER SCHEMA customer OWNER TO {role}",
+    "GRANT USAGE ON SCHEMA customer TO {role} WITH GRANT OPTION",
+    f"GRANT SELECT ON {LOG} TO PUBLIC",
+    f"REVOKE SELECT ON {FACT} FROM {{role}}",
+    "GRANT EXECUTE ON FUNCTION customer.write_monthly_snapshot(date, text, text) TO {role}",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT EXECUTE ON FUNCTIONS TO {role}",
+    "REASSIGN OWNED BY {owner} TO {role}",
+    "ALTER ROLE {owner} SET search_path = {schema}",
+    "SET ROLE {owner}",
+    "SET SESSION AUTHORIZATION {owner}",
+    "SET session_replication_role = replica",
+    "SET plpgsql.variable_conflict = use_variable",
+    "CREATE CAST (text AS date) WITH INOUT AS IMPLICIT",
+    "CREATE EVENT TRIGGER own ON ddl_command_end EXECUTE FUNCTION {schema}.own()",
+    "CREATE RULE own AS ON INSERT TO customer.monthly_snapshot_log DO NOTHING",
+)
+
+
+def everything_of_the_package(connection: psycopg.Connection) -> list[tuple]:
+    """The catalog's rows of all that is in the package's schema."""
+    return connection.execute(
+        """
+        SELECT to_jsonb(t)::text FROM pg_proc AS t WHERE pronamespace = 'customer'::regnamespace
+        UNION ALL
+        SELECT concat(oid, relname, relowner, relacl, relrowsecurity, relhasrules, relhastriggers)
+        FROM pg_class AS t
+        WHERE relnamespace = 'customer'::regnamespace
+        UNION ALL
+        SELECT to_jsonb(t)::text FROM pg_namespace AS t WHERE nspname IN ('customer', 'public')
+        UNION ALL
+        SELECT to_jsonb(t)::text FROM pg_default_acl AS t
+        UNION ALL
+        SELECT description FROM pg_description WHERE classoid = 'pg_proc'::regclass
+        ORDER BY 1
+        """
+    ).fetchall()
+
+
+def test_the_intruder_can_change_nothing_of_the_package(connection, intruder):
+    session = intruder.connect()
+    session.execute(
+        f"CREATE FUNCTION {intruder.schema}.own() RETURNS event_trigger LANGUAGE plpgsql"
+        " AS 'BEGIN END'"
+    )
+    before = everything_of_the_package(connection)
+    names = {
+        "schema": intruder.schema,
+        "role": intruder.role,
+        "owner": quote_name(connection.info.user),
+    }
+    notices = listen(session)
+
+    not_refused = []
+    for attempt in ATTEMPTS:
+        try:
+            session.execute(attempt.format(**names))
+        except InsufficientPrivilege:
+            continue
+        not_refused.append(attempt.partition(" ")[0])
+
+    # Whoever has a right, but not to pass it on, is warned, and nothing is done.
+    assert set(not_refused) <= {"GRANT", "REVOKE"}
+    assert {notice.sqlstate for notice in notices} <= {"01006", "01007"}
+    assert everything_of_the_package(connection) == before
+
+
+def quote_name(name: str) -> str:
+    return sql.Identifier(name).as_string(None)
+
+
+# --- Texts and settings -------------------------------------------------------
+
+NASTY = {
+    "quotes": """'"''""'";""",
+    "SQL": "'); DELETE FROM customer.monthly_snapshot_log; --",
+    "dollars": "$$ $1 ${1} $trap$ $$; SELECT 1/0; $$",
+    "formats": "% %s %I %L %1$s %% %n {0} {month} {violations} {aum}",
+    "backslashes": r"\ \\ \' \n \x00 \u0000 E'\'' \b \' " + "\\",
+    "line breaks": "a\n-- b\r\n/* c */\r\td\x0b\x0c\x1b[31m\x7f",
+    "Unicode": "\u202e\ufeff\u200b\U0001f4a3 机密 \u0301",
+    "long": "'%$$\\\n" * 170_000,
+}
+every_nasty_text = pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+
+
+@every_nasty_text
+def test_reasons_and_notes_are_kept_word_for_word(connection, intruder, text):
+    """As a parameter and as a literal, they are data and nothing else."""
+    session = intruder.connect()
+    session.execute(REFRESH)
+    for statement in (
+        "SELECT customer.restate_monthly_snapshot('2026-01-31', {})",
+        "SELECT customer.close_snapshot_month('2026-01-31', {})",
+        "SELECT customer.reopen_snapshot_month('2026-01-31', {})",
+    ):
+        if "close" in statement:
+            session.execute(statement.format("%s"), [text])
+        else:
+            session.execute(sql.SQL(statement).format(sql.Literal(text)))
+        assert connection.execute(
+            f"SELECT reason FROM {LOG} ORDER BY log_id DESC LIMIT 1"
+        ).fetchone() == (text,)
+        if "close" in statement:
+            assert connection.execute(
+                f"SELECT close_note FROM {CONTROL} WHERE closed_at IS NOT NULL"
+            ).fetchone() == (text,)
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
+                session.execute(REFRESH)
+            assert caught.value.diag.message_primary.endswith(f" UTC ({text})")
+            assert caught.value.diag.message_hint == (
+                "If its published numbers must change:"
+                " SELECT customer.reopen_snapshot_month(DATE '2026-01-31', 'why');"
+            )
+
+    assert connection.execute(f"SELECT count(*) FROM {LOG}").fetchone() == (4,)
+
+
+@every_nasty_text
+def test_periods_domains_and_settings_are_data(connection, intruder, text):
+    session = intruder.connect()
+    refused = {
+        "SELECT customer.post_etl_hook('annuity_performance', %s)": (
+            f'the period must be six digits YYYYMM with a month 01 to 12, but is "{text}"'
+        ),
+        "SELECT customer.period_to_snapshot_month(%s)": (
+            f'the period must be six digits YYYYMM with a month 01 to 12, but is "{text}"'
+        ),
+    }
+    for statement, message in refused.items():
+        with pytest.raises(InvalidParameterValue) as caught:
+            session.execute(statement, [text])
+        assert caught.value.diag.message_primary == message
+
+    assert session.execute("SELECT customer.post_etl_hook(%s, '202601')", [text]).fetchone()[0] == {
+        "status": "skipped",
+        "reason": f"domain {text} has no monthly snapshot",
+    }
+
+    session.execute("SELECT set_config('customer.post_etl_hooks', %s, FALSE)", [text])
+    with pytest.raises(InvalidParameterValue) as caught:
+        session.execute(HOOK)
+    assert caught.value.diag.message_primary == (
+        f'the setting customer.post_etl_hooks must be on or off, but is "{text}"'
+    )
+    assert connection.execute(f"SELECT count(*) FROM {LOG}").fetchone() == (0,)
+
+
+@every_nasty_text
+def test_name_of_the_application_is_data(connection, intruder, text):
+    """PostgreSQL cuts it to 63 bytes and replaces what is not plain."""
+    session = intruder.connect()
+    session.execute("SELECT set_config('application_name', %s, FALSE)", [text])
+    kept = session.execute("SHOW application_name").fetchone()[0]
+    assert len(kept) <= 63
+
+    for statement in (HOOK, RESTATE, CLOSE, REOPEN):
+        session.execute(statement)
+
+    assert connection.execute(
+        f"SELECT application_name, count(*) FROM {LOG} GROUP BY application_name"
+    ).fetchall() == [(kept, 4)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT customer.restate_monthly_snapshot('2026-01-31', %s)",
+        "SELECT customer.post_etl_hook('annuity_performance', %s)",
+    ],
+)
+def test_text_with_a_null_character_does_not_get_through(intruder, statement):
+    session = intruder.connect()
+    with pytest.raises(psycopg.DataError):
+        session.execute(statement, ["202601\x00"])
+
+
+# --- What the intruder is told -----------------------------------------------
+
+WHO_MAY_CALL_ONLY = tuple(kind for kind in KINDS if kind != "reader")
+
+
+def test_who_may_only_call_is_told_of_no_customer(database, connection, create_role, connect):
+    """Not by results, messages, hints or errors, whatever is odd about the month."""
+    role = create_role()
+    grant(database, **dict.fromkeys(WHO_MAY_CALL_ONLY, role))
+    session = connect(user=role, password=role, autocommit=True)
+    session.execute("SET client_min_messages = debug5; SET plpgsql.print_strict_params = on")
+    notices = listen(session)
+    heard = []
+
+    for statement, preparation in CALLS:
+        if preparation:
+            connection.execute(preparation)
+        try:
+            heard.append(session.execute(statement).fetchall())
+        except psycopg.Error as error:
+            heard.append([str(getattr(error.diag, part)) for part in DIAGNOSTICS])
+
+    everything = str(heard) + str(notices)
+    assert "snapshot of 2026-01-31: 6 rows" in everything
+    assert "permission denied for function validate_monthly_snapshot" in everything
+    assert SECRET not in everything
+    assert "98765432" not in everything.replace(total_of_january(), "")
+
+
+DIAGNOSTICS = (
+    "message_primary",
+    "message_detail",
+    "message_hint",
+    "context",
+    "internal_query",
+    "column_name",
+    "constraint_name",
+)
+
+
+def total_of_january() -> str:
+    """The total of all customers' AUM, which the result does tell."""
+    return "4938271620"
+
+
+def test_the_reader_is_told_of_customers(connection, intruder):
+    """A premise: it is the reader's right to validate that shows them, and they are shown."""
+    session = intruder.connect()
+    session.execute(REFRESH)
+    connection.execute("UPDATE customer.customer_plan_contract SET is_strategic = TRUE")
+
+    assert SECRET in str(session.execute(VALIDATE).fetchall())
+
+
+# --- The whole catalog --------------------------------------------------------
+
+OBJECTS = """
+    SELECT 'pg_class'::regclass AS classid, oid AS objid, relowner AS owner,
+        coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
+            AS rights
+    FROM pg_class
+    WHERE relkind NOT IN ('i', 'I', 't')
+    UNION ALL
+    SELECT 'pg_proc'::regclass, oid, proowner, coalesce(proacl, acldefault('f', proowner))
+    FROM pg_proc
+    UNION ALL
+    -- Row types and array types go with what they are of.
+    SELECT 'pg_type'::regclass, pg_type.oid, typowner, coalesce(typacl, acldefault('T', typowner))
+    FROM pg_type
+    LEFT JOIN pg_class ON pg_class.oid = typrelid
+    WHERE typcategory <> 'A'
+        AND coalesce(relkind, 'c') = 'c'
+    UNION ALL
+    SELECT 'pg_namespace'::regclass, oid, nspowner, coalesce(nspacl, acldefault('n', nspowner))
+    FROM pg_namespace
+    UNION ALL
+    SELECT 'pg_language'::regclass, oid, lanowner, coalesce(lanacl, acldefault('l', lanowner))
+    FROM pg_language
+    UNION ALL
+    SELECT 'pg_foreign_data_wrapper'::regclass, oid, fdwowner, fdwacl
+    FROM pg_foreign_data_wrapper
+    UNION ALL
+    SELECT 'pg_foreign_server'::regclass, oid, srvowner, srvacl
+    FROM pg_foreign_server
+    UNION ALL
+    SELECT 'pg_largeobject'::regclass, oid, lomowner, lomacl
+    FROM pg_largeobject_metadata
+    UNION ALL
+    SELECT 'pg_operator'::regclass, oid, oprowner, NULL FROM pg_operator
+    UNION ALL
+    SELECT 'pg_collation'::regclass, oid, collowner, NULL FROM pg_collation
+    UNION ALL
+    SELECT 'pg_opclass'::regclass, oid, opcowner, NULL FROM pg_opclass
+    UNION ALL
+    SELECT 'pg_opfamily'::regclass, oid, opfowner, NULL FROM pg_opfamily
+    UNION ALL
+    SELECT 'pg_statistic_ext'::regclass, oid, stxowner, NULL FROM pg_statistic_ext
+    UNION ALL
+    SELECT 'pg_event_trigger'::regclass, oid, evtowner, NULL FROM pg_event_trigger
+    UNION ALL
+    SELECT 'pg_publication'::regclass, oid, pubowner, NULL FROM pg_publication
+    UNION ALL
+    SELECT 'pg_extension'::regclass, oid, extowner, NULL FROM pg_extension
+"""
+
+COMPLAINTS = f"""
+    WITH object AS (
+        SELECT *, pg_describe_object(classid, objid, 0) AS name
+        FROM ({OBJECTS}) AS object
+        -- What initdb makes has lower numbers.
+        WHERE objid >= 16384
+    ),
+    package AS (
+        SELECT *
+        FROM object
+        WHERE name <> ALL (%(platform)s)
+            AND name NOT LIKE '%%sqitch%%'
+    )
+    SELECT name, 'belongs to ' || owner::regrole
+    FROM package
+    WHERE owner <> %(owner)s::regrole
+    UNION ALL
+    SELECT name, 'PUBLIC has ' || privilege_type
+    FROM package
+    CROSS JOIN aclexplode(rights)
+    WHERE grantee = 0
+    UNION ALL
+    SELECT name, format('PUBLIC has %%s on column %%s', privilege_type, attname)
+    FROM package
+    JOIN pg_attribute ON attrelid = objid AND classid = 'pg_class'::regclass
+    CROSS JOIN aclexplode(attacl)
+    WHERE grantee = 0
+    UNION ALL
+    SELECT name, CASE WHEN prosecdef THEN 'definer' ELSE 'invoker' END || ' without its search_path'
+    FROM package
+    JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
+    WHERE prokind <> 'a'
+        AND NOT EXISTS (
+            SELECT FROM unnest(proconfig) AS setting
+            WHERE setting = 'search_path=pg_catalog, pg_temp'
+        )
+    UNION ALL
+    SELECT name, 'definer that executes a text'
+    FROM package
+    JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
+    WHERE prosecdef
+        AND prosrc ~* '\\mexecute\\M'
+    UNION ALL
+    -- Whoever could create there could plant what is called by its schema.
+    SELECT pg_describe_object('pg_namespace'::regclass, oid, 0), 'others may create in it'
+    FROM pg_namespace
+    CROSS JOIN aclexplode(nspacl)
+    WHERE nspname = 'customer'
+        AND privilege_type = 'CREATE'
+        AND grantee NOT IN (nspowner, %(owner)s::regrole)
+    ORDER BY 1, 2
+"""
+
+
+@pytest.fixture(scope="module")
+def platform(source_template) -> list[str]:
+    """What there is without the package."""
+    with psycopg.connect(dbname=source_template) as connection:
+        return [
+            name
+            for (name,) in connection.execute(
+                f"SELECT pg_describe_object(classid, objid, 0) FROM ({OBJECTS}) AS object"
+                " WHERE objid >= 16384"
+            )
+        ]
+
+
+def complaints(
+    connection: psycopg.Connection, platform: list[str], owner: str
+) -> list[tuple[str, str]]:
+    """What is wrong with the rights and owners of the package's objects, all of them."""
+    return connection.execute(
+        COMPLAINTS, {"platform": platform, "owner": quote_name(owner)}
+    ).fetchall()
+
+
+@pytest.fixture
+def fresh(package_template) -> Iterator[psycopg.Connection]:
+    """The package as it was deployed; what is done to it is undone."""
+    with psycopg.connect(dbname=package_template) as connection:
+        yield connection
+        connection.rollback()
+
+
+def test_rights_and_owners_are_right_over_the_whole_catalog(fresh, platform):
+    assert complaints(fresh, platform, fresh.info.user) == []
+
+
+def test_nobody_but_the_owner_is_given_anything_by_deploying(fresh, platform):
+    assert (
+        fresh.execute(
+            f"""
+            SELECT pg_describe_object(classid, objid, 0), grantee::regrole, privilege_type
+            FROM ({OBJECTS}) AS object
+            CROSS JOIN aclexplode(rights)
+            WHERE objid >= 16384
+                AND grantee <> owner
+                AND pg_describe_object(classid, objid, 0) <> ALL (%s)
+                AND pg_describe_object(classid, objid, 0) NOT LIKE '%%sqitch%%'
+            """,
+            [platform],
+        ).fetchall()
+        == []
+    )
+
+
+PINNED = "SET search_path = pg_catalog, pg_temp"
+NO_RIGHTS = "REVOKE ALL ON FUNCTION customer.new() FROM PUBLIC"
+
+# New objects that forget something, and what is to be said of them.
+FORGETFUL = {
+    "function that forgets PUBLIC": (
+        f"CREATE FUNCTION customer.new() RETURNS int {PINNED} LANGUAGE sql AS 'SELECT 1'",
+        [("function customer.new()", "PUBLIC has EXECUTE")],
+    ),
+    "definer that forgets its search_path": (
+        "CREATE FUNCTION customer.new() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1';"
+        + NO_RIGHTS,
+        [("function customer.new()", "definer without its search_path")],
+    ),
+    "definer that forgets pg_temp": (
+        "CREATE FUNCTION customer.new() RETURNS int SECURITY DEFINER SET search_path = pg_catalog"
+        f" LANGUAGE sql AS 'SELECT 1'; {NO_RIGHTS}",
+        [("function customer.new()", "definer without its search_path")],
+    ),
+    "definer with more in its search_path": (
+        "CREATE FUNCTION customer.new() RETURNS int SECURITY DEFINER"
+        " SET search_path = pg_catalog, customer, pg_temp"
+        f" LANGUAGE sql AS 'SELECT 1'; {NO_RIGHTS}",
+        [("function customer.new()", "definer without its search_path")],
+    ),
+    "invoker that forgets its search_path": (
+        f"CREATE FUNCTION customer.new() RETURNS int LANGUAGE sql AS 'SELECT 1'; {NO_RIGHTS}",
+        [("function customer.new()", "invoker without its search_path")],
+    ),
+    "definer that executes a text": (
+        f"CREATE FUNCTION customer.new() RETURNS void SECURITY DEFINER {PINNED} LANGUAGE plpgsql"
+        f" AS 'BEGIN EXECUTE ''SELECT 1''; END'; {NO_RIGHTS}",
+        [("function customer.new()", "definer that executes a text")],
+    ),
+    "procedure that forgets all": (
+        "CREATE PROCEDURE customer.new() LANGUAGE sql AS 'SELECT 1'",
+        [
+            ("function customer.new()", "PUBLIC has EXECUTE"),
+            ("function customer.new()", "invoker without its search_path"),
+        ],
+    ),
+    "aggregate that forgets PUBLIC": (
+        "CREATE AGGREGATE customer.new(int) (SFUNC = int4pl, STYPE = int)",
+        [("function customer.new(integer)", "PUBLIC has EXECUTE")],
+    ),
+    "table that all may read": (
+        "CREATE TABLE customer.new (); GRANT SELECT ON customer.new TO PUBLIC",
+        [("table customer.new", "PUBLIC has SELECT")],
+    ),
+    "column that all may read": (
+        "CREATE TABLE customer.new (x int); GRANT SELECT (x) ON customer.new TO PUBLIC",
+        [("table customer.new", "PUBLIC has SELECT on column x")],
+    ),
+    "view that all may read": (
+        "CREATE VIEW customer.new AS SELECT 1; GRANT SELECT ON customer.new TO PUBLIC",
+        [("view customer.new", "PUBLIC has SELECT")],
+    ),
+    "materialized view elsewhere that all may read": (
+        "CREATE MATERIALIZED VIEW public.new AS SELECT 1; GRANT SELECT ON public.new TO PUBLIC",
+        [("materialized view new", "PUBLIC has SELECT")],
+    ),
+    "sequence that all may use": (
+        "CREATE SEQUENCE customer.new; GRANT USAGE ON SEQUENCE customer.new TO PUBLIC",
+        [("sequence customer.new", "PUBLIC has USAGE")],
+    ),
+    "type that forgets PUBLIC": (
+        "CREATE TYPE customer.new AS ENUM ('a')",
+        [("type customer.new", "PUBLIC has USAGE")],
+    ),
+    "domain that forgets PUBLIC": (
+        "CREATE DOMAIN customer.new AS text",
+        [("type customer.new", "PUBLIC has USAGE")],
+    ),
+    "schema that all may use": (
+        "CREATE SCHEMA new; GRANT USAGE ON SCHEMA new TO PUBLIC",
+        [("schema new", "PUBLIC has USAGE")],
+    ),
+    "schema in which all may create": (
+        "GRANT CREATE ON SCHEMA customer TO PUBLIC",
+        [("schema customer", "others may create in it")],
+    ),
+    "table of somebody else": (
+        "CREATE TABLE customer.new (); ALTER TABLE customer.new OWNER TO {role}",
+        [("table customer.new", "belongs to {role}")],
+    ),
+    "function of somebody else": (
+        f"CREATE FUNCTION customer.new() RETURNS int {PINNED} LANGUAGE sql AS 'SELECT 1';"
+        f"{NO_RIGHTS}; ALTER FUNCTION customer.new() OWNER TO {{role}}",
+        [("function customer.new()", "belongs to {role}")],
+    ),
+    "operator of somebody else": (
+        "CREATE OPERATOR customer.=== (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text);"
+        "ALTER OPERATOR customer.=== (text, text) OWNER TO {role}",
+        [("operator customer.===(text,text)", "belongs to {role}")],
+    ),
+    "statistics of somebody else": (
+        f"CREATE STATISTICS customer.new ON company_id, snapshot_month FROM {FACT};"
+        "ALTER STATISTICS customer.new OWNER TO {role}",
+        [("statistics object customer.new", "belongs to {role}")],
+    ),
+    "known function that PUBLIC is given": (
+        "GRANT EXECUTE ON FUNCTION customer.write_monthly_snapshot(date, text, text) TO PUBLIC",
+        [("function customer.write_monthly_snapshot(date,text,text)", "PUBLIC has EXECUTE")],
+    ),
+    "known function that loses its search_path": (
+        "ALTER FUNCTION customer.guard_closed_months() RESET search_path",
+        [("function customer.guard_closed_months()", "definer without its search_path")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "expected"), FORGETFUL.values(), ids=FORGETFUL.keys())
+def test_a_new_object_that_forgets_something_is_complained_of(
+    create_role, fresh, platform, statement, expected
+):
+    role = create_role()
+    fresh.execute(statement.format(role=role))
+
+    assert complaints(fresh, platform, fresh.info.user) == [
+        (name, what.format(role=role)) for name, what in expected
+    ]
+
+
+# --- Deploying ----------------------------------------------------------------
+
+
+def deploy(
+    database: str, *options: str, folders: tuple[str, ...] = ("deploy", "verify"), **environment
+) -> subprocess.CompletedProcess[str]:
+    """Every script of the folders, as Sqitch would run them; it takes longer."""
+    files = [f"{folder}/{change}.sql" for folder in folders for change in changes()]
+    arguments = [word for file in files for word in ("-f", file)]
+    return psql(database, *options, *arguments, **environment)
+
+
+KINDS_OF_OBJECTS = ("TABLES", "SEQUENCES", "FUNCTIONS", "TYPES", "SCHEMAS")
+
+
+@pytest.fixture(scope="module")
+def generous_database(create_database, source_template, platform) -> str:
+    """Deployed where everything new is granted to PUBLIC."""
+    name = create_database(source_template)
+    with psycopg.connect(dbname=name) as connection:
+        for kind in KINDS_OF_OBJECTS:
+            connection.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO PUBLIC")
+        for kind in KINDS_OF_OBJECTS[:3]:
+            connection.execute(
+                f"ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT ALL ON {kind} TO PUBLIC"
+            )
+    succeed(deploy(name))
+    return name
+
+
+def test_deploying_ends_without_rights_of_public_whatever_is_the_default(
+    generous_database, platform
+):
+    with psycopg.connect(dbname=generous_database) as connection:
+        assert complaints(connection, platform, connection.info.user) == []
+
+
+@pytest.mark.distribution
+@pytest.mark.parametrize("form", ["plain", "custom"])
+def test_restoring_ends_without_rights_of_public(
+    create_test_database, generous_database, platform, tmp_path, form
+):
+    dump = tmp_path / "dump"
+    succeed(run("pg_dump", f"--format={form}", f"--file={dump}", generous_database))
+    name = create_test_database("template0")
+    if form == "plain":
+        succeed(psql(name, "-f", dump))
+    else:
+        succeed(run("pg_restore", "--exit-on-error", "-d", name, dump))
+
+    with psycopg.connect(dbname=name) as connection:
+        assert complaints(connection, platform, connection.info.user) == []
+
+
+def test_deployer_needs_no_more_than_the_readme_says(
+    create_test_database, source_template, create_role, platform
+):
+    """Not a superuser, not the owner of anything; and then a whole life."""
+    name = create_test_database(source_template)
+    owner, *others = (create_role() for _ in range(1 + len(KINDS)))
+    roles = dict(zip(KINDS, others, strict=True))
+    with psycopg.connect(dbname=name, autocommit=True) as connection:
+        connection.execute(
+            f"""
+            GRANT CREATE ON DATABASE {name} TO {owner};
+            GRANT USAGE, CREATE ON SCHEMA customer TO {owner};
+            GRANT USAGE ON SCHEMA mapping, business TO {owner};
+            GRANT SELECT
+            ON customer."年金客户", mapping."产品线", customer.customer_plan_contract,
+                customer."当年中标", customer."当年流失", business."规模明细"
+            TO {owner};
+            GRANT REFERENCES ON customer."年金客户", mapping."产品线" TO {owner};
+            """
+        )
+        source = Source(connection)
+        source.contract("C1")
+        source.contract("C2")
+        source.detail("C1", "100")
+        as_owner = {"PGUSER": owner, "PGPASSWORD": owner}
+
+        # It verifies what it deploys.
+        succeed(sqitch(name, "deploy", **as_owner))
+
+        connection.execute(f"REVOKE CREATE ON SCHEMA customer FROM {owner}")
+        assert complaints(connection, platform, owner) == []
+        # By a superuser: the schema is not the deployer's to grant.
+        grant(name, **roles)
+
+        def call(kind: str, statement: str) -> Any:
+            role = roles[kind]
+            with psycopg.connect(dbname=name, user=role, password=role, autocommit=True) as session:
+                return session.execute(statement).fetchone()[0]
+
+        errors = (
+            "SELECT count(*) FROM customer.validate_monthly_snapshot('2026-01-31')"
+            " WHERE severity = 'error' AND violations > 0"
+        )
+        assert call("etl", HOOK)["inserted"] == 2
+        connection.execute(
+            "UPDATE customer.customer_plan_contract SET valid_to = '2026-01-15'"
+            " WHERE company_id = 'C2'"
+        )
+        assert call("operator", REFRESH)["stale"] == 1
+        assert call("restater", RESTATE)["deleted"] == 1
+        assert call("reader", errors) == 0
+        assert call("closer", CLOSE)["status"] == "closed"
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            call("etl", HOOK)
+        assert call("closer", REOPEN)["status"] == "open"
+        assert call("reader", "SELECT count(*) FROM customer.monthly_status_trend") == 2
+
+
+# As in a database that was made before PostgreSQL 15, where PUBLIC may create in public.
+OPEN_PUBLIC = "GRANT CREATE ON SCHEMA public TO PUBLIC"
+
+
+@pytest.fixture
+def open_database(create_test_database, source_template, create_role, catalog) -> str:
+    """A database without the package, in whose schema public an intruder has set traps."""
+    name = create_test_database(source_template)
+    role = create_role()
+    with psycopg.connect(dbname=name) as connection:
+        connection.execute(OPEN_PUBLIC)
+        source = Source(connection)
+        source.contract("C1")
+        source.detail("C1", "100")
+    with psycopg.connect(dbname=name, user=role, password=role) as connection:
+        connection.execute(traps(catalog, "public"))
+    return name
+
+
+def planted(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    """What of the package depends on anything in the schema public."""
+    return connection.execute(
+        """
+        SELECT DISTINCT
+            pg_describe_object(classid, objid, objsubid),
+            pg_describe_object(refclassid, refobjid, refobjsubid)
+        FROM pg_depend
+        CROSS JOIN LATERAL pg_identify_object(refclassid, refobjid, refobjsubid) AS used
+        CROSS JOIN LATERAL pg_identify_object(classid, objid, objsubid) AS user_of_it
+        WHERE used.schema = 'public'
+            AND user_of_it.schema IS DISTINCT FROM 'public'
+            AND user_of_it.identity ~ 'customer\\.'
+        ORDER BY 1, 2
+        """
+    ).fetchall()
+
+
+def test_nothing_that_an_intruder_planted_becomes_part_of_the_package(open_database):
+    """Deploying with the usual search_path, in which public comes after PostgreSQL's own."""
+    result = deploy(open_database)
+
+    with psycopg.connect(dbname=open_database) as connection:
+        notices = listen(connection)
+        connection.execute(REFRESH)
+        connection.execute("TABLE customer.monthly_status_trend")
+        assert planted(connection) == []
+        assert sprung(notices) == []
+    assert " sprung as " not in succeed(result) + result.stderr
+
+
+def test_what_was_planted_would_be_seen(open_database):
+    """A premise: a view that uses an operator of the intruder is told."""
+    with psycopg.connect(dbname=open_database) as connection:
+        notices = listen(connection)
+        connection.execute("CREATE VIEW customer.own AS SELECT 1::numeric = 1 AS x")
+        connection.execute("TABLE customer.own")
+        assert ("rule _RETURN on view customer.own", "operator =(numeric,integer)") in planted(
+            connection
+        )
+        assert sprung(notices) == [f"operator = sprung as {connection.info.user}"]
+        connection.rollback()
+
+
+@pytest.mark.parametrize("folder", ["verify", "revert"])
+def test_nothing_that_an_intruder_planted_runs_when_verifying_or_reverting(
+    create_test_database, package_template, create_role, catalog, folder
+):
+    name = create_test_database(package_template)
+    role = create_role()
+    with psycopg.connect(dbname=name) as connection:
+        connection.execute(OPEN_PUBLIC)
+    with psycopg.connect(dbname=name, user=role, password=role) as connection:
+        connection.execute(traps(catalog, "public"))
+    scripts = changes() if folder == "verify" else changes()[::-1]
+    arguments = [word for change in scripts for word in ("-f", f"{folder}/{change}.sql")]
+
+    result = psql(name, *arguments)
+
+    assert " sprung as " not in succeed(result) + result.stderr
+
+
+SCRIPTS = {
+    "grants.sql": ("-v", "etl={owner}", "-v", "reader={owner}"),
+    "backfill.sql": ("-v", "from=2026-01-31", "-v", "to=2026-01-31", "-v", "reason=why"),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_nothing_that_an_intruder_planted_runs_in_the_scripts(
+    create_test_database, package_template, create_role, catalog, script
+):
+    name = create_test_database(package_template)
+    role = create_role()
+    with psycopg.connect(dbname=name) as connection:
+        owner = connection.info.user
+        connection.execute(OPEN_PUBLIC)
+        set_stage(connection)
+    with psycopg.connect(dbname=name, user=role, password=role) as connection:
+        connection.execute(traps(catalog, "public"))
+
+    arguments = [word.format(owner=owner) for word in SCRIPTS[script]]
+    result = psql(name, *arguments, "-f", f"sql/{script}")
+
+    assert " sprung as " not in succeed(result) + result.stderr

@@ -358,6 +358,27 @@ def test_life_is_the_same_with_parallel_workers_forced(session, ordinary_life):
     assert live(session) == ordinary_life
 
 
+@pytest.mark.parametrize("digits", [-15, 0, 1, 3])
+def test_floating_point_amounts_do_not_depend_on_the_digits_shown(session, digits):
+    with session.transaction(force_rollback=True):
+        session.execute(
+            """
+            ALTER TABLE business."规模明细" ALTER COLUMN "期末资产规模" TYPE double precision;
+            UPDATE business."规模明细" SET "期末资产规模" = 98765432109.87
+            """
+        )
+        session.execute(f"SET LOCAL extra_float_digits = {digits}")
+        result = session.execute(REFRESH).fetchone()[0]
+        errors = session.execute(
+            "SELECT count(*) FROM customer.validate_monthly_snapshot('2026-01-31')"
+            " WHERE severity = 'error' AND violations > 0"
+        ).fetchone()[0]
+
+    # Ten customers with two rows each.
+    assert result["aum_total"] == 20 * 98765432109.87
+    assert errors == 0
+
+
 def test_messages_and_texts_arrive_in_another_encoding(session, ordinary_life):
     session.execute("SET client_encoding = 'GBK'")
     assert session.info.encoding == "gbk"
@@ -432,13 +453,13 @@ def test_what_looks_for_missing_sources_works_read_only(session):
 # --- Other databases ---------------------------------------------------------
 
 DATABASES = {
-    "collation C": "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
+    "collation C": "ENCODING 'UTF8' LOCALE_PROVIDER libc LOCALE 'C'",
     "ICU, Chinese by pinyin": "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'zh-u-co-pinyin'",
     "ICU, numbers by value, case last": (
         "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US-u-kn-true-kf-upper-ka-shifted'"
     ),
-    "encoding EUC_CN": "ENCODING 'EUC_CN' LC_COLLATE 'C' LC_CTYPE 'C'",
-    "encoding SQL_ASCII": "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+    "encoding EUC_CN": "ENCODING 'EUC_CN' LOCALE_PROVIDER libc LOCALE 'C'",
+    "encoding SQL_ASCII": "ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'",
 }
 
 

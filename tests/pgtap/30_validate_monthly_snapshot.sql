@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(97);
+SELECT plan(100);
 
 \ir fixture.psql
 
@@ -699,12 +699,25 @@ INSERT INTO contract (company_id, product_line_code, is_strategic)
 VALUES ('1', '23PL', TRUE), ('12', '3PL', FALSE);
 
 INSERT INTO award (company_id, product_line_code)
-VALUES ('1', '23PL'), ('123', 'PL'), ('', '123PL');
+VALUES ('1', '23PL'), ('123', 'PL'), ('', '123PL'), ('12 ', '3PL'), (' 12', '3PL');
+
+INSERT INTO loss (company_id, product_line_code)
+VALUES ('12 ', '3PL'), (' 12', '3PL');
 
 INSERT INTO aum (company_id, product_line_code, as_of, amount)
-VALUES ('12', '3PL', '2026-02-01', 100), ('123', 'PL', '2026-02-01', 7);
+VALUES ('12', '3PL', '2026-02-01', 100), ('123', 'PL', '2026-02-01', 7), ('12 ', '3PL', '2026-02-01', 9);
 
 SELECT customer.refresh_monthly_snapshot('2026-02-28') AS result \gset
+
+SELECT results_eq(
+    $$ SELECT company_id, is_winning_this_year, is_churned_this_year, aum_balance
+       FROM customer.fct_customer_business_monthly_status
+       WHERE snapshot_month = '2026-02-28'
+           AND product_line_code LIKE '%PL'
+       ORDER BY company_id COLLATE "C" $$,
+    $$ VALUES ('1'::varchar, TRUE, FALSE, 0.00), ('12', FALSE, FALSE, 100.00) $$,
+    'premise: each row has what is reported under its own key, which a blank makes another one'
+);
 
 SELECT is_empty(
     $$ SELECT *
@@ -727,6 +740,35 @@ SELECT results_eq(
         ('is_new', 1::bigint, '[{"company_id": "12", "product_line_code": "3PL"}]'::jsonb),
         ('is_winning_this_year', 1, '[{"company_id": "12", "product_line_code": "3PL"}]') $$,
     'the award of the one is not held to the other'
+);
+
+INSERT INTO mapping."产品线" ("产品线代码")
+VALUES ('PL');
+
+INSERT INTO known_customer (company_id)
+VALUES ('123');
+
+INSERT INTO customer.fct_customer_business_monthly_status (
+    snapshot_month, company_id, product_line_code, product_line_name
+)
+VALUES ('2026-02-28', '123', 'PL', '零');
+
+SELECT results_eq(
+    $$ SELECT check_name, sample
+       FROM pg_temp.differences('2026-02-28')
+       WHERE check_name = 'stale_row' $$,
+    $$ VALUES ('stale_row', '[{"company_id": "123", "product_line_code": "PL"}]'::jsonb) $$,
+    'customer 123 in line PL is stale, whatever contracts those two have'
+);
+
+SELECT customer.restate_monthly_snapshot('2026-02-28', 'history') AS result \gset
+
+SELECT is(
+    (SELECT array_agg(company_id || ' ' || product_line_code ORDER BY company_id COLLATE "C")
+     FROM customer.fct_customer_business_monthly_status
+     WHERE snapshot_month = '2026-02-28' AND product_line_code LIKE '%PL'),
+    '{1 23PL,12 3PL}',
+    'and restating removes it, and it alone'
 );
 
 -- Names in another collation -----------------------------------------------------------------------------------

@@ -1,25 +1,24 @@
 """The benchmark behind every figure that the README quotes; run it with scripts/bench.
 
 Each situation is measured for each contender in turn, round after round, so that a machine's
-drift hits all alike. A measurement is one transaction on a new connection, rolled back, with
-its tables vacuumed before the next one: every contender finds the same state.
+drift hits all alike. A measurement is one transaction, rolled back, with its tables vacuumed
+before the next one: every contender finds the same state. The first round warms up, and checks
+that all contenders come to the same rows.
 """
 
 import argparse
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import run
 
 import psycopg
+import report
 from psycopg import sql
 from rich.console import Console
-from rich.table import Table
 
 PROJECT = Path(__file__).resolve().parents[2]
 FACT = "customer.fct_customer_business_monthly_status"
@@ -43,6 +42,8 @@ class Variant:
     indexes: bool = True  # the platform's, on 规模明细
     analysed: bool = True
     other_months: int = 0
+    scale: int = 1  # times production's size
+    detail_months: int = 13  # of AUM detail; contracts and events do not depend on it
 
     @property
     def label(self) -> str:
@@ -51,66 +52,101 @@ class Variant:
                 "platform's indexes" if self.indexes else "no index on 规模明细",
                 "fresh statistics" if self.analysed else "never analysed",
                 f"{self.other_months} other months",
+                f"{self.scale} × production size",
             )
         )
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where a variant stands, and the two sessions that stay for as long as it is measured."""
+
+    name: str
+    variant: Variant
+    session: psycopg.Connection
+    observer: psycopg.Connection
 
 
 def connect(database: str, **options) -> psycopg.Connection:
     return psycopg.connect(dbname=database, autocommit=True, **options)
 
 
+def create_database(name: str, *, template: str = "template1") -> None:
+    with connect("postgres") as server:
+        server.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+
+
 def create_sample(name: str, scale: int, months: int) -> None:
     """A database with the sample and the package, its tables never analysed."""
-    progress.print(f"  loading the sample at scale {scale} …")
-    with connect("postgres") as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    variables = f"ON_ERROR_STOP=1 scale={scale} months={months} analyze=off".split()
+    progress.print(f"  loading the sample at {scale} × production size …")
+    create_database(name)
     psql = ["psql", "-X", "-q", "-d", name]
-    for variable in variables:
+    for variable in f"ON_ERROR_STOP=1 scale={scale} months={months} analyze=off".split():
         psql += ["-v", variable]
     for file in ("source_system", "sample_data"):
         run([*psql, "-f", f"sql/demo/{file}.sql"], cwd=PROJECT, check=True)
     run(["sqitch", "deploy", "--quiet", f"db:pg:{name}"], cwd=PROJECT, check=True)
 
 
-def create_variant(name: str, sample: str, variant: Variant) -> None:
-    """A copy of the sample in the state that the variant says, with the contenders' objects."""
+@contextmanager
+def databases_for(variants: list[Variant]) -> Iterator[list[Database]]:
+    """A database for each variant, dropped at the end."""
+    names = []
+    with ExitStack() as sessions:
+        databases = []
+        for number, variant in enumerate(variants):
+            sample = f"bench_sample_{variant.scale}_{variant.detail_months}"
+            if sample not in names:
+                create_sample(sample, variant.scale, variant.detail_months)
+                names.append(sample)
+            names.append(f"bench_{number}")
+            create_database(names[-1], template=sample)
+            session, observer = (
+                sessions.enter_context(connect(names[-1], options="-c client_min_messages=error"))
+                for _ in range(2)
+            )
+            set_up(session, variant)
+            databases.append(Database(names[-1], variant, session, observer))
+        yield databases
     with connect("postgres") as server:
-        server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                sql.Identifier(name), sql.Identifier(sample)
-            )
+        for name in names:
+            server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+
+
+def set_up(session: psycopg.Connection, variant: Variant) -> None:
+    """Bring the sample into the state that the variant says, and make the contenders' objects."""
+    if not variant.indexes:
+        drop_detail_indexes(session)
+    # The other months: this one's rows, moved back month by month.
+    for age in range(variant.other_months, 0, -1):
+        session.execute(
+            f"INSERT INTO {FACT}"
+            f" SELECT (DATE '2026-02-01' - INTERVAL '{age} months')::date - 1,"
+            " company_id, product_line_code, product_line_name, is_strategic, is_existing,"
+            " is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count,"
+            f" CURRENT_TIMESTAMP FROM ({MONTH_QUERY}) AS this_month"
+            " ORDER BY company_id, product_line_code"
         )
-    with connect(name) as connection:
-        if not variant.indexes:
-            drop_detail_indexes(connection)
-        # The other months: this one's rows, moved back month by month.
-        for age in range(variant.other_months, 0, -1):
-            connection.execute(
-                f"INSERT INTO {FACT}"
-                f" SELECT (DATE '2026-02-01' - INTERVAL '{age} months')::date - 1,"
-                " company_id, product_line_code, product_line_name, is_strategic, is_existing,"
-                " is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count,"
-                f" CURRENT_TIMESTAMP FROM ({MONTH_QUERY}) AS this_month"
-                " ORDER BY company_id, product_line_code"
-            )
-        # The floor writes into an empty table with all that the fact table has.
-        connection.execute(f"CREATE TABLE floor (LIKE {FACT} INCLUDING ALL)")
-        for constraint in ("fk_snapshot_company", "fk_snapshot_product_line"):
-            [definition] = connection.execute(
-                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s",
-                [constraint],
-            ).fetchone()
-            connection.execute(f"ALTER TABLE floor ADD CONSTRAINT {constraint} {definition}")
-        for (definition,) in connection.execute(
-            "SELECT pg_get_triggerdef(oid) FROM pg_trigger"
-            f" WHERE tgrelid = '{FACT}'::regclass AND NOT tgisinternal"
-        ).fetchall():
-            connection.execute(definition.replace(FACT, "public.floor"))
-        connection.execute(f"CREATE MATERIALIZED VIEW month_view AS {MONTH_QUERY}")
-        connection.execute("CREATE UNIQUE INDEX ON month_view (company_id, product_line_code)")
-        if variant.analysed:
-            connection.execute("VACUUM ANALYZE")
+    # The floor writes into an empty table with all that the fact table has.
+    session.execute(f"CREATE TABLE floor (LIKE {FACT} INCLUDING ALL)")
+    for name, definition in session.execute(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        f" WHERE conrelid = '{FACT}'::regclass AND contype = 'f'"
+    ).fetchall():
+        session.execute(f"ALTER TABLE floor ADD CONSTRAINT {name} {definition}")
+    for (definition,) in session.execute(
+        "SELECT pg_get_triggerdef(oid) FROM pg_trigger"
+        f" WHERE tgrelid = '{FACT}'::regclass AND NOT tgisinternal"
+    ).fetchall():
+        session.execute(definition.replace(FACT, "public.floor"))
+    session.execute(f"CREATE MATERIALIZED VIEW month_view AS {MONTH_QUERY}")
+    session.execute("CREATE UNIQUE INDEX ON month_view (company_id, product_line_code)")
+    if variant.analysed:
+        session.execute("VACUUM ANALYZE")
 
 
 def drop_detail_indexes(connection: psycopg.Connection) -> None:
@@ -158,6 +194,8 @@ CONTENDERS: dict[str, Callable[[psycopg.Connection], None]] = {
     "materialized view": materialized_view,
     "floor": floor,
 }
+# Where a contender's rows are, if not in the fact table.
+WRITES_TO = {"materialized view": "month_view", "floor": "floor"}
 FIRST_FILL = ("package", "row by row", "delete and insert", "floor")
 RE_RUN = ("package", "row by row", "delete and insert", "materialized view")
 
@@ -167,10 +205,10 @@ RE_RUN = ("package", "row by row", "delete and insert", "materialized view")
 
 @dataclass
 class Measurement:
-    """What one contender took in one situation: medians over the runs, and the times' spread."""
+    """What one contender took in one situation, run by run."""
 
     situation: str
-    variant: str
+    variant: Variant
     contender: str
     times: list[float] = field(default_factory=list)
     wal: list[int] = field(default_factory=list)
@@ -180,9 +218,8 @@ class Measurement:
     temp: list[int] = field(default_factory=list)
     timed_out: bool = False
 
-    @property
-    def time(self) -> float:
-        return statistics.median(self.times)
+    def median(self, measure: str) -> float:
+        return statistics.median(getattr(self, measure))
 
 
 @dataclass(frozen=True)
@@ -226,310 +263,213 @@ CHANGE_AUM = """
 """
 
 
-def prepare(database: str, variant: Variant, *, filled: bool) -> None:
+def change_aum(session: psycopg.Connection, percent: int) -> None:
+    # Whatever this takes is not the contender's.
+    session.execute("SET LOCAL work_mem = '1GB'")
+    # Of 19,524 rows 14,494 have AUM that can change: so many more of these.
+    session.execute(CHANGE_AUM.format(fact=FACT, per_ten_thousand=round(percent * 134.7)))
+    session.execute("RESET work_mem")
+
+
+def prepare(database: Database, *, filled: bool) -> None:
     """Leave the month filled or empty, committed, vacuumed."""
-    with connect(database) as connection:
-        [stored] = connection.execute(
-            f"SELECT EXISTS (SELECT FROM {FACT} WHERE snapshot_month = '2026-01-31')"
-        ).fetchone()
-        if filled and not stored:
-            package(connection)
-        elif stored and not filled:
-            connection.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2026-01-31'")
-        vacuum(connection, variant)
+    session = database.session
+    [stored] = session.execute(
+        f"SELECT EXISTS (SELECT FROM {FACT} WHERE snapshot_month = '2026-01-31')"
+    ).fetchone()
+    if filled and not stored:
+        package(session)
+    elif stored and not filled:
+        session.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2026-01-31'")
+    vacuum(database)
 
 
-def vacuum(connection: psycopg.Connection, variant: Variant) -> None:
-    command = "VACUUM ANALYZE" if variant.analysed else "VACUUM"
+def vacuum(database: Database) -> None:
     # Plain VACUUM counts a table's rows, too, but gathers no statistics of its columns.
-    connection.execute(f"{command} {FACT}, floor, month_view, customer.monthly_snapshot_control")
+    command = "VACUUM ANALYZE" if database.variant.analysed else "VACUUM"
+    database.session.execute(
+        f"{command} {FACT}, floor, month_view, customer.monthly_snapshot_control"
+    )
 
 
 @contextmanager
-def rolled_back(connection: psycopg.Connection) -> Iterator[None]:
-    connection.execute("BEGIN")
+def rolled_back(session: psycopg.Connection) -> Iterator[None]:
+    session.execute("BEGIN")
     try:
         yield
     finally:
-        connection.execute("ROLLBACK")
+        session.execute("ROLLBACK")
 
 
-def table_counters(connection: psycopg.Connection) -> tuple[int, int, int, int]:
+def table_counters(session: psycopg.Connection) -> tuple[int, int, int, int]:
     """Inserted, updated, HOT-updated and deleted rows of the snapshot in this transaction."""
-    return connection.execute(
+    return session.execute(
         "SELECT sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_hot_upd), sum(n_tup_del)"
         " FROM pg_stat_xact_all_tables WHERE relid = ANY (%s::regclass[])",
-        [[FACT, "floor", "month_view"]],
+        [[FACT, *WRITES_TO.values()]],
     ).fetchone()
 
 
-def temp_bytes(connection: psycopg.Connection) -> int:
-    connection.execute("SELECT pg_stat_force_next_flush()")
-    connection.execute("SELECT pg_stat_clear_snapshot()")
-    [count] = connection.execute(
+def temp_bytes(database: Database) -> int:
+    database.session.execute("SELECT pg_stat_force_next_flush()")
+    [count] = database.observer.execute(
         "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"
     ).fetchone()
     return count
 
 
+def checksum(session: psycopg.Connection, contender: str) -> tuple:
+    """The number of the month's rows, and a sum over all their values."""
+    return session.execute(
+        f"""
+        SELECT
+            count(*),
+            sum(hashtextextended(
+                concat_ws(
+                    '|', company_id, product_line_code, product_line_name, is_strategic,
+                    is_existing, is_new, is_winning_this_year, is_churned_this_year,
+                    aum_balance::numeric(20, 2), plan_count
+                ),
+                0
+            ))
+        FROM {WRITES_TO.get(contender, FACT)}
+        WHERE snapshot_month = '2026-01-31'
+        """
+    ).fetchone()
+
+
 def measure(
-    database: str,
-    variant: Variant,
-    situation: Situation,
-    contender: str,
-    timeout: float,
-    result: Measurement,
-    *,
-    warming_up: bool,
-) -> None:
-    """Run a contender once and add to its result, unless it only warms up."""
-    options = f"-c statement_timeout={round(timeout * 1000)} -c client_min_messages=error"
-    with connect(database, options=options) as connection, connect(database) as observer:
-        temp_before = temp_bytes(observer)
-        with rolled_back(connection):
-            if situation.changed_percent:
-                change_aum(connection, situation.changed_percent)
-            counters_before = table_counters(connection)
-            [wal_before] = connection.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
-            started = time.perf_counter()
-            try:
-                CONTENDERS[contender](connection)
-            except psycopg.errors.QueryCanceled:
-                # Who runs into the timeout counts as that slow, and needs no second try.
-                result.timed_out = True
-                result.times = [timeout]
-                return
-            seconds = time.perf_counter() - started
-            [wal] = connection.execute(
-                "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", [wal_before]
-            ).fetchone()
-            counters = table_counters(connection)
-        if not warming_up:
-            connection.execute("SELECT pg_stat_force_next_flush()")
-            inserted, updated, hot, deleted = (
-                after - before for after, before in zip(counters, counters_before, strict=True)
-            )
-            result.times.append(seconds)
-            result.wal.append(int(wal))
-            result.written.append(int(inserted + updated + deleted))
-            result.dead.append(int(updated + deleted))
-            result.hot.append(float(hot / updated) if updated else 0.0)
-            result.temp.append(temp_bytes(observer) - temp_before)
-        vacuum(connection, variant)
-
-
-def change_aum(connection: psycopg.Connection, percent: int) -> None:
-    # Whatever this takes is not the contender's.
-    connection.execute("SET LOCAL statement_timeout = 0")
-    connection.execute("SET LOCAL work_mem = '1GB'")
-    # Of 19,524 rows 14,494 have AUM that can change: so many more of these.
-    connection.execute(CHANGE_AUM.format(fact=FACT, per_ten_thousand=round(percent * 134.7)))
-    connection.execute("RESET statement_timeout")
-    connection.execute("RESET work_mem")
+    database: Database, situation: Situation, contender: str, timeout: float, result: Measurement
+) -> tuple | None:
+    """Run a contender once, add to its result, and return its rows' checksum."""
+    session = database.session
+    temp_before = temp_bytes(database)
+    with rolled_back(session):
+        if situation.changed_percent:
+            change_aum(session, situation.changed_percent)
+        session.execute(f"SET LOCAL statement_timeout = {round(timeout * 1000)}")
+        counters_before = table_counters(session)
+        [wal_before] = session.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+        started = time.perf_counter()
+        try:
+            CONTENDERS[contender](session)
+        except psycopg.errors.QueryCanceled:
+            # Who runs into the timeout counts as that slow, and needs no second try.
+            result.timed_out = True
+            result.times = [timeout]
+            return None
+        result.times.append(time.perf_counter() - started)
+        [wal] = session.execute(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", [wal_before]
+        ).fetchone()
+        session.execute("SET LOCAL statement_timeout = 0")
+        counters = table_counters(session)
+        rows = checksum(session, contender)
+    inserted, updated, hot, deleted = (
+        after - before for after, before in zip(counters, counters_before, strict=True)
+    )
+    result.wal.append(int(wal))
+    result.written.append(int(inserted + updated + deleted))
+    result.dead.append(int(updated + deleted))
+    result.hot.append(float(hot / updated) if updated else 0.0)
+    result.temp.append(temp_bytes(database) - temp_before)
+    vacuum(database)
+    return rows
 
 
 def run_situations(
-    databases: dict[Variant, str], situations: tuple[Situation, ...], runs: int, timeout: float
+    databases: list[Database], situations: tuple[Situation, ...], runs: int, timeout: float
 ) -> list[Measurement]:
     """Every contender in every situation on every variant, by turns."""
     results = []
     for situation in situations:
         progress.print(f"  {situation.name} …")
-        measurements = {
-            (variant, contender): Measurement(situation.name, variant.label, contender)
-            for variant in databases
+        # A contender that was too slow for a variant once is not waited for again.
+        slow = {(result.variant, result.contender) for result in results if result.timed_out}
+        entries = [
+            (database, contender, Measurement(situation.name, database.variant, contender))
+            for database in databases
             for contender in situation.contenders
-        }
-        for variant, database in databases.items():
-            prepare(database, variant, filled=situation.filled)
-        for round_number in range(runs + 1):
-            for (variant, contender), result in measurements.items():
+            if (database.variant, contender) not in slow
+        ]
+        for database in databases:
+            prepare(database, filled=situation.filled)
+
+        seen: dict[Variant, dict[str, tuple]] = {}
+        for database, contender, result in entries:
+            warm_up = Measurement(situation.name, database.variant, contender)
+            rows = measure(database, situation, contender, timeout, warm_up)
+            if warm_up.timed_out:
+                result.timed_out, result.times = True, warm_up.times
+            else:
+                seen.setdefault(database.variant, {})[contender] = rows
+        for variant, checksums in seen.items():
+            if len(set(checksums.values())) != 1:
+                raise SystemExit(f"{situation.name}, {variant.label}: rows differ: {checksums}")
+
+        for _ in range(runs):
+            for database, contender, result in entries:
                 if not result.timed_out:
-                    measure(
-                        databases[variant],
-                        variant,
-                        situation,
-                        contender,
-                        timeout,
-                        result,
-                        warming_up=round_number == 0,
-                    )
-        results.extend(measurements.values())
+                    measure(database, situation, contender, timeout, result)
+        results.extend(result for _, _, result in entries)
     return results
-
-
-# --- Growth ------------------------------------------------------------------
-
-
-def run_growth(scales: list[int], runs: int) -> list[dict]:
-    """The package's first fill and re-run at several sizes."""
-    rows = []
-    for scale in scales:
-        sample, database = f"bench_growth_{scale}", f"bench_growth_{scale}_run"
-        create_sample(sample, scale, months=1)
-        variant = Variant()
-        create_variant(database, sample, variant)
-        for situation in SITUATIONS[:2]:
-            progress.print(f"  {situation.name} at scale {scale} …")
-            result = Measurement(situation.name, variant.label, "package")
-            prepare(database, variant, filled=situation.filled)
-            for run_number in range(runs + 1):
-                measure(
-                    database,
-                    variant,
-                    situation,
-                    "package",
-                    timeout=3600,
-                    result=result,
-                    warming_up=run_number == 0,
-                )
-            count = 19524 * scale
-            rows.append(
-                {
-                    "situation": situation.name,
-                    "scale": scale,
-                    "rows": count,
-                    "time": result.time,
-                    "time_per_row": result.time / count,
-                    "temp": statistics.median(result.temp),
-                }
-            )
-        with connect("postgres") as server:
-            for name in (sample, database):
-                server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
-    return rows
-
-
-# --- Output ------------------------------------------------------------------
-
-
-def human_bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def human_time(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
-
-
-def print_measurements(results: list[Measurement]) -> None:
-    console = Console(width=150, highlight=False)
-    for variant in dict.fromkeys(result.variant for result in results):
-        table = Table(title=variant, title_justify="left", box=None, pad_edge=False)
-        for heading in ("situation", "contender"):
-            table.add_column(heading)
-        for heading in ("median", "spread", "× package", "WAL", "written", "dead", "HOT", "temp"):
-            table.add_column(heading, justify="right")
-        rows = [result for result in results if result.variant == variant]
-        base = {row.situation: row.time for row in rows if row.contender == "package"}
-        for row in rows:
-            ratio = f"{row.time / base[row.situation]:.2f}"
-            if row.timed_out:
-                table.add_row(
-                    row.situation, row.contender, f"> {human_time(row.time)}", "", f"> {ratio}"
-                )
-                continue
-            table.add_row(
-                row.situation,
-                row.contender,
-                human_time(row.time),
-                f"{human_time(min(row.times))}–{human_time(max(row.times))}",
-                ratio,
-                human_bytes(statistics.median(row.wal)),
-                f"{statistics.median(row.written):.0f}",
-                f"{statistics.median(row.dead):.0f}",
-                f"{100 * statistics.median(row.hot):.0f} %",
-                human_bytes(statistics.median(row.temp)),
-            )
-        console.print(table)
-        console.print()
-
-
-def print_growth(rows: list[dict]) -> None:
-    console = Console(width=150, highlight=False)
-    table = Table(title="growth", title_justify="left", box=None, pad_edge=False)
-    table.add_column("situation")
-    for heading in ("scale", "rows", "median", "µs a row", "× scale 1", "temp"):
-        table.add_column(heading, justify="right")
-    base = {row["situation"]: row["time_per_row"] for row in reversed(rows)}
-    for row in rows:
-        table.add_row(
-            row["situation"],
-            str(row["scale"]),
-            str(row["rows"]),
-            human_time(row["time"]),
-            f"{row['time_per_row'] * 1e6:.1f}",
-            f"{row['time_per_row'] / base[row['situation']]:.2f}",
-            human_bytes(row["temp"]),
-        )
-    console.print(table)
-
-
-def print_plan(database: str) -> None:
-    """The plan of row by row, so that everyone can see that it is a fair rival."""
-    with connect(database) as connection:
-        connection.execute("SET jit = off")
-        for (line,) in connection.execute(f"EXPLAIN {ROW_BY_ROW}").fetchall():
-            print(line)
 
 
 # --- Command line ------------------------------------------------------------
 
 MAIN = Variant()
-VARIANTS = (
-    MAIN,
-    Variant(indexes=False),
-    Variant(analysed=False),
-    Variant(indexes=False, analysed=False),
-    Variant(other_months=36),
-)
+NO_INDEX = Variant(indexes=False)
+NEVER_ANALYSED = Variant(analysed=False)
+OTHER_MONTHS = Variant(other_months=36)
+QUICK = [MAIN, NO_INDEX]
+FULL = [MAIN, NO_INDEX, NEVER_ANALYSED, Variant(indexes=False, analysed=False), OTHER_MONTHS]
+GROWTH = [Variant(scale=scale, detail_months=1) for scale in (1, 10, 50)]
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="3 runs, one state: under 2 minutes")
-    parser.add_argument(
-        "--growth", action="store_true", help="the package at 1, 10 and 50 times the size"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--quick", action="store_true", help="two states and 3 runs: under 2 minutes")
+    what.add_argument(
+        "--growth", action="store_true", help="first fill and re-run at 1, 10 and 50 × the size"
     )
+    what.add_argument("--scale", type=int, help="every state at so many times production's size")
+    parser.add_argument("--runs", type=int, help="runs after the warm-up (5, quick 3)")
     parser.add_argument(
-        "--scale", type=int, default=1, help="size of the sample, 1 is production's"
-    )
-    parser.add_argument("--runs", type=int, help="runs after the warm-up (5)")
-    parser.add_argument(
-        "--timeout", type=float, help="seconds, after which a contender gives up (60)"
+        "--timeout", type=float, help="seconds, after which a contender gives up (60, quick 25)"
     )
     parser.add_argument("--plan", action="store_true", help="print the plan of row by row, too")
     parser.add_argument("--json", action="store_true", help="print JSON rather than tables")
     return parser.parse_args()
 
 
+def print_plan(session: psycopg.Connection) -> None:
+    """The plan of row by row, so that everyone can see that it is a fair rival."""
+    session.execute("SET jit = off")
+    for (line,) in session.execute(f"EXPLAIN {ROW_BY_ROW}").fetchall():
+        print(line)
+
+
 def main() -> None:
     arguments = parse_arguments()
     runs = arguments.runs or (3 if arguments.quick else 5)
-    timeout = arguments.timeout or (15 if arguments.quick else 60)
-    variants = (MAIN, Variant(indexes=False)) if arguments.quick else VARIANTS
-
+    timeout = arguments.timeout or (25 if arguments.quick else 60)
+    situations = SITUATIONS
     if arguments.growth:
-        rows = run_growth([arguments.scale * factor for factor in (1, 10, 50)], runs)
-        print(json.dumps(rows, indent=2)) if arguments.json else print_growth(rows)
-        return
-
-    create_sample("bench_sample", arguments.scale, months=13)
-    databases = {}
-    for number, variant in enumerate(variants):
-        databases[variant] = f"bench_{number}"
-        create_variant(databases[variant], "bench_sample", variant)
-    results = run_situations(databases, SITUATIONS, runs, timeout)
-    if arguments.json:
-        json.dump([asdict(row) | {"time": row.time} for row in results], sys.stdout, indent=2)
-        print()
+        variants, situations = GROWTH, SITUATIONS[:2]
+    elif arguments.quick:
+        variants = QUICK
     else:
-        print_measurements(results)
-    if arguments.plan:
-        print_plan(databases[MAIN])
+        variants = [replace(variant, scale=arguments.scale or 1) for variant in FULL]
+
+    with databases_for(variants) as databases:
+        results = run_situations(databases, situations, runs, timeout)
+        if arguments.json:
+            report.print_json(results)
+        else:
+            report.print_tables(results)
+        if arguments.plan:
+            print_plan(databases[0].session)
 
 
 if __name__ == "__main__":

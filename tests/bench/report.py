@@ -1,0 +1,195 @@
+"""What scripts/bench prints: tables, or the same as JSON."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from bench import Measurement
+
+FILL = "first fill"
+SAME = "re-run, nothing changed"
+ONE_PERCENT = "re-run, 1 % changed"
+TWENTY_PERCENT = "re-run, 20 % changed"
+
+
+# --- Ratios ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One figure that the package is held to. With a timeout in it, it is a least one."""
+
+    situation: str
+    what: str
+    value: float
+    bar: str  # as in "≥ 5" or "≤ 1.4"
+    least: bool = False
+
+    @property
+    def met(self) -> bool:
+        sign, bound = self.bar.split()
+        if sign == "≥":
+            return self.value >= float(bound)
+        return self.value <= float(bound)
+
+
+def ratios(results: list["Measurement"]) -> Iterator[Ratio]:
+    """The figures for which all has been measured."""
+
+    def find(situation: str, contender: str, **state) -> "Measurement | None":
+        state = {"indexes": True, "analysed": True, "other_months": 0} | state
+        for result in results:
+            if (result.situation, result.contender) == (situation, contender) and all(
+                getattr(result.variant, name) == value for name, value in state.items()
+            ):
+                return result
+        return None
+
+    def times(situation, what, slower, faster, bar):
+        if slower and faster:
+            value = slower.median("times") / faster.median("times")
+            yield Ratio(situation, what, value, bar, least=slower.timed_out)
+
+    def rivals(situation, rival, bar, what=None, **state):
+        return times(
+            situation,
+            what or f"{rival} : package",
+            find(situation, rival, **state),
+            find(situation, "package", **state),
+            bar,
+        )
+
+    yield from rivals(FILL, "row by row", "≥ 1")
+    yield from times(FILL, "package : floor", find(FILL, "package"), find(FILL, "floor"), "≤ 1.4")
+    yield from rivals(
+        FILL, "row by row", "≥ 50", "row by row : package, no index on 规模明细", indexes=False
+    )
+    for situation, bar in ((SAME, "≥ 5"), (ONE_PERCENT, "≥ 4"), (TWENTY_PERCENT, "≥ 3")):
+        yield from rivals(situation, "row by row", bar)
+    for situation in (SAME, ONE_PERCENT, TWENTY_PERCENT):
+        yield from rivals(situation, "materialized view", "≥ 1")
+
+    if package := find(SAME, "package"):
+        yield Ratio(SAME, "kB of WAL of the package", package.median("wal") / 1000, "≤ 20")
+        yield Ratio(SAME, "rows written by the package", package.median("written"), "≤ 0")
+    package, rival = find(ONE_PERCENT, "package"), find(ONE_PERCENT, "row by row")
+    if package and rival:
+        share = 100 * package.median("wal") / rival.median("wal")
+        yield Ratio(ONE_PERCENT, "% of row by row's WAL", share, "≤ 5")
+    if package := find(TWENTY_PERCENT, "package"):
+        yield Ratio(TWENTY_PERCENT, "% of updates HOT", 100 * package.median("hot"), "≥ 90")
+
+    for situation in (FILL, SAME):
+        for what, bar, state in (
+            ("never analysed : fresh statistics", "≤ 1.5", {"analysed": False}),
+            ("36 other months : none", "≤ 1.2", {"other_months": 36}),
+        ):
+            yield from times(
+                situation,
+                what,
+                find(situation, "package", **state),
+                find(situation, "package"),
+                bar,
+            )
+
+
+def growth(results: list["Measurement"]) -> Iterator[Ratio]:
+    """The time a row at the larger sizes, as a multiple of that at the least."""
+    for situation, bar in ((FILL, "≤ 1.3"), (SAME, "≤ 1.5")):
+        sizes = [
+            result
+            for result in results
+            if (result.situation, result.contender) == (situation, "package")
+        ]
+        for large in sizes[1:]:
+            scale = large.variant.scale / sizes[0].variant.scale
+            value = large.median("times") / sizes[0].median("times") / scale
+            yield Ratio(situation, f"time a row at {large.variant.scale} × : at 1 ×", value, bar)
+
+
+# --- Output ------------------------------------------------------------------
+
+
+def human_bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def human_time(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def all_ratios(results: list["Measurement"]) -> list[Ratio]:
+    if len({result.variant.scale for result in results}) > 1:
+        return list(growth(results))
+    return list(ratios(results))
+
+
+def print_json(results: list["Measurement"]) -> None:
+    """Every run of every contender, and the ratios."""
+    json.dump(
+        {
+            "measurements": [asdict(result) for result in results],
+            "ratios": [asdict(ratio) | {"met": ratio.met} for ratio in all_ratios(results)],
+        },
+        sys.stdout,
+        indent=2,
+        ensure_ascii=False,
+    )
+    print()
+
+
+def print_tables(results: list["Measurement"]) -> None:
+    """One table for each state of the database, with medians; and one of ratios."""
+    console = Console(width=140, highlight=False)
+    for variant in dict.fromkeys(result.variant for result in results):
+        table = Table(title=variant.label, title_justify="left", box=None, pad_edge=False)
+        for heading in ("situation", "contender"):
+            table.add_column(heading)
+        for heading in ("median", "spread", "× package", "WAL", "written", "dead", "HOT", "temp"):
+            table.add_column(heading, justify="right")
+        rows = [result for result in results if result.variant == variant]
+        base = {row.situation: row.median("times") for row in rows if row.contender == "package"}
+        for row in rows:
+            time = row.median("times")
+            ratio = f"{time / base[row.situation]:.2f}"
+            if row.timed_out:
+                cells = [f"> {human_time(time)}", "gave up", f"> {ratio}"]
+            else:
+                cells = [
+                    human_time(time),
+                    f"{human_time(min(row.times))}–{human_time(max(row.times))}",
+                    ratio,
+                    human_bytes(row.median("wal")),
+                    f"{row.median('written'):.0f}",
+                    f"{row.median('dead'):.0f}",
+                    f"{100 * row.median('hot'):.0f} %",
+                    human_bytes(row.median("temp")),
+                ]
+            table.add_row(row.situation, row.contender, *cells)
+        console.print(table)
+        console.print()
+
+    table = Table(title="ratios", title_justify="left", box=None, pad_edge=False)
+    for heading in ("situation", "what"):
+        table.add_column(heading)
+    for heading in ("figure", "bar", ""):
+        table.add_column(heading, justify="right")
+    for ratio in all_ratios(results):
+        table.add_row(
+            ratio.situation,
+            ratio.what,
+            f"{'> ' if ratio.least else ''}{ratio.value:.2f}",
+            ratio.bar,
+            "met" if ratio.met else "MISSED",
+        )
+    console.print(table)

@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = '151ca2bf80e88bf04995fbfabf899abd7e6a7aa55dd913208a4877ef63c46cb1'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date, p_note text'),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

@@ -24,20 +24,21 @@ DECLARE
         'column aum_balance numeric(20,2) NOT NULL DEFAULT 0, with comment',
         'column plan_count integer NOT NULL DEFAULT 0, with comment',
         'column updated_at timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, with comment',
-        'constraint chk_snapshot_month_end CHECK ((isfinite(snapshot_month) AND (EXTRACT(day FROM (snapshot_month + 1)) = (1)::numeric)))',
-        'constraint fct_customer_business_monthly_status_pkey PRIMARY KEY (snapshot_month, company_id, product_line_code)',
-        'constraint fk_snapshot_company FOREIGN KEY (company_id) REFERENCES customer."年金客户"(company_id)',
-        'constraint fk_snapshot_product_line FOREIGN KEY (product_line_code) REFERENCES mapping."产品线"("产品线代码")',
-        'CREATE UNIQUE INDEX fct_customer_business_monthly_status_pkey ON customer.fct_customer_business_monthly_status USING btree (snapshot_month, company_id, product_line_code)',
-        'CREATE INDEX idx_snapshot_month ON customer.fct_customer_business_monthly_status USING btree (snapshot_month)',
-        'CREATE INDEX idx_snapshot_company ON customer.fct_customer_business_monthly_status USING btree (company_id)',
-        'CREATE INDEX idx_snapshot_product_line ON customer.fct_customer_business_monthly_status USING btree (product_line_code)',
-        'CREATE INDEX idx_snapshot_month_product ON customer.fct_customer_business_monthly_status USING btree (snapshot_month, product_line_code)',
-        'CREATE INDEX idx_snapshot_month_brin ON customer.fct_customer_business_monthly_status USING brin (snapshot_month)',
-        'CREATE INDEX idx_snapshot_strategic ON customer.fct_customer_business_monthly_status USING btree (snapshot_month) WHERE (is_strategic = true)',
-        'CREATE TRIGGER trg_snapshot_updated_at BEFORE UPDATE ON customer.fct_customer_business_monthly_status FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION customer.set_snapshot_updated_at()',
+        'constraint chk_snapshot_month_end CHECK ((isfinite(snapshot_month) AND (EXTRACT(day FROM (snapshot_month + 1)) = (1)::numeric))), with comment',
+        'constraint fct_customer_business_monthly_status_pkey PRIMARY KEY (snapshot_month, company_id, product_line_code), with comment',
+        'constraint fk_snapshot_company FOREIGN KEY (company_id) REFERENCES customer."年金客户"(company_id), with comment',
+        'constraint fk_snapshot_product_line FOREIGN KEY (product_line_code) REFERENCES mapping."产品线"("产品线代码"), with comment',
+        'CREATE UNIQUE INDEX fct_customer_business_monthly_status_pkey ON customer.fct_customer_business_monthly_status USING btree (snapshot_month, company_id, product_line_code), with comment',
+        'CREATE INDEX idx_snapshot_month ON customer.fct_customer_business_monthly_status USING btree (snapshot_month), with comment',
+        'CREATE INDEX idx_snapshot_company ON customer.fct_customer_business_monthly_status USING btree (company_id), with comment',
+        'CREATE INDEX idx_snapshot_product_line ON customer.fct_customer_business_monthly_status USING btree (product_line_code), with comment',
+        'CREATE INDEX idx_snapshot_month_product ON customer.fct_customer_business_monthly_status USING btree (snapshot_month, product_line_code), with comment',
+        'CREATE INDEX idx_snapshot_month_brin ON customer.fct_customer_business_monthly_status USING brin (snapshot_month), with comment',
+        'CREATE INDEX idx_snapshot_strategic ON customer.fct_customer_business_monthly_status USING btree (snapshot_month) WHERE (is_strategic = true), with comment',
+        'CREATE TRIGGER trg_snapshot_updated_at BEFORE UPDATE ON customer.fct_customer_business_monthly_status FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION customer.set_snapshot_updated_at(), with comment',
         'storage option fillfactor=80',
         'comment on table',
+        'write-ahead logging',
         'no row security',
         'all privileges for its owner',
         'no privilege for PUBLIC'
@@ -66,17 +67,23 @@ BEGIN
                 AND attnum > 0
                 AND NOT attisdropped
             UNION ALL
-            SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid))
+            SELECT format('constraint %s %s%s', conname, pg_get_constraintdef(oid),
+                CASE WHEN obj_description(oid, 'pg_constraint') <> '' THEN ', with comment' END
+            )
             FROM pg_constraint
             WHERE conrelid = v_table
                 AND convalidated
             UNION ALL
-            SELECT pg_get_indexdef(indexrelid)
+            SELECT format('%s%s', pg_get_indexdef(indexrelid),
+                CASE WHEN obj_description(indexrelid, 'pg_class') <> '' THEN ', with comment' END
+            )
             FROM pg_index
             WHERE indrelid = v_table
                 AND indisvalid
             UNION ALL
-            SELECT pg_get_triggerdef(oid)
+            SELECT format('%s%s', pg_get_triggerdef(oid),
+                CASE WHEN obj_description(oid, 'pg_trigger') <> '' THEN ', with comment' END
+            )
             FROM pg_trigger
             WHERE tgrelid = v_table
                 AND tgenabled = 'O'
@@ -87,6 +94,11 @@ BEGIN
             UNION ALL
             SELECT 'comment on table'
             WHERE obj_description(v_table, 'pg_class') <> ''
+            UNION ALL
+            SELECT 'write-ahead logging'
+            FROM pg_class
+            WHERE oid = v_table
+                AND relpersistence = 'p'
             UNION ALL
             SELECT 'no row security'
             FROM pg_class

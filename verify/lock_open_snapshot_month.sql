@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = 'f827f505d01a0f6398f98a106352d4662ff90c5e573833abae78f53b08cb88b8'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
             ('result', pg_get_function_result(pg_proc.oid) = 'customer.monthly_snapshot_control'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

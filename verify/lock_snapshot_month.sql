@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = '09d7c4c53cf13ae8cf42d2cdca5b23f2c3f8cfaaade665a514259f359373bfec'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
             ('result', pg_get_function_result(pg_proc.oid) = 'customer.monthly_snapshot_control'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

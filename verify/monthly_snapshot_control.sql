@@ -19,12 +19,13 @@ DECLARE
         'column closed_at timestamp with time zone, with comment',
         'column closed_by text, with comment',
         'column close_note text, with comment',
-        'constraint chk_control_month_end CHECK ((isfinite(snapshot_month) AND (EXTRACT(day FROM (snapshot_month + 1)) = (1)::numeric)))',
-        'constraint chk_control_rule CHECK ((last_rule = ANY (ARRAY[''current''::text, ''as_of''::text])))',
-        'constraint chk_control_closed CHECK ((num_nulls(closed_at, closed_by, close_note) = ANY (ARRAY[0, 3])))',
-        'constraint monthly_snapshot_control_pkey PRIMARY KEY (snapshot_month)',
-        'CREATE UNIQUE INDEX monthly_snapshot_control_pkey ON customer.monthly_snapshot_control USING btree (snapshot_month)',
+        'constraint chk_control_month_end CHECK ((isfinite(snapshot_month) AND (EXTRACT(day FROM (snapshot_month + 1)) = (1)::numeric))), with comment',
+        'constraint chk_control_rule CHECK ((last_rule = ANY (ARRAY[''current''::text, ''as_of''::text]))), with comment',
+        'constraint chk_control_closed CHECK ((num_nulls(closed_at, closed_by, close_note) = ANY (ARRAY[0, 3]))), with comment',
+        'constraint monthly_snapshot_control_pkey PRIMARY KEY (snapshot_month), with comment',
+        'CREATE UNIQUE INDEX monthly_snapshot_control_pkey ON customer.monthly_snapshot_control USING btree (snapshot_month), with comment',
         'comment on table',
+        'write-ahead logging',
         'no row security',
         'all privileges for its owner',
         'no privilege for PUBLIC'
@@ -53,17 +54,23 @@ BEGIN
                 AND attnum > 0
                 AND NOT attisdropped
             UNION ALL
-            SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid))
+            SELECT format('constraint %s %s%s', conname, pg_get_constraintdef(oid),
+                CASE WHEN obj_description(oid, 'pg_constraint') <> '' THEN ', with comment' END
+            )
             FROM pg_constraint
             WHERE conrelid = v_table
                 AND convalidated
             UNION ALL
-            SELECT pg_get_indexdef(indexrelid)
+            SELECT format('%s%s', pg_get_indexdef(indexrelid),
+                CASE WHEN obj_description(indexrelid, 'pg_class') <> '' THEN ', with comment' END
+            )
             FROM pg_index
             WHERE indrelid = v_table
                 AND indisvalid
             UNION ALL
-            SELECT pg_get_triggerdef(oid)
+            SELECT format('%s%s', pg_get_triggerdef(oid),
+                CASE WHEN obj_description(oid, 'pg_trigger') <> '' THEN ', with comment' END
+            )
             FROM pg_trigger
             WHERE tgrelid = v_table
                 AND tgenabled = 'O'
@@ -74,6 +81,11 @@ BEGIN
             UNION ALL
             SELECT 'comment on table'
             WHERE obj_description(v_table, 'pg_class') <> ''
+            UNION ALL
+            SELECT 'write-ahead logging'
+            FROM pg_class
+            WHERE oid = v_table
+                AND relpersistence = 'p'
             UNION ALL
             SELECT 'no row security'
             FROM pg_class

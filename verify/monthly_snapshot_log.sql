@@ -29,17 +29,18 @@ DECLARE
         'column aum_unattributed numeric, with comment',
         'column invoked_by text NOT NULL, with comment',
         'column application_name text NOT NULL, with comment',
-        'constraint chk_log_operation CHECK ((operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''close''::text, ''reopen''::text])))',
+        'constraint chk_log_operation CHECK ((operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''close''::text, ''reopen''::text]))), with comment',
         'constraint chk_log_counts CHECK ((num_nulls(total, upserted, inserted, updated, unchanged, stale, deleted, aum_total, aum_unattributed) =
 CASE
     WHEN (operation = ANY (ARRAY[''refresh''::text, ''restate''::text])) THEN 0
     ELSE 9
-END))',
-        'constraint chk_log_reason CHECK (((operation = ''refresh''::text) OR (reason IS NOT NULL)))',
-        'constraint monthly_snapshot_log_pkey PRIMARY KEY (log_id)',
-        'CREATE UNIQUE INDEX monthly_snapshot_log_pkey ON customer.monthly_snapshot_log USING btree (log_id)',
-        'CREATE INDEX idx_snapshot_log_month ON customer.monthly_snapshot_log USING btree (snapshot_month, log_id)',
+END)), with comment',
+        'constraint chk_log_reason CHECK (((operation = ''refresh''::text) OR (reason IS NOT NULL))), with comment',
+        'constraint monthly_snapshot_log_pkey PRIMARY KEY (log_id), with comment',
+        'CREATE UNIQUE INDEX monthly_snapshot_log_pkey ON customer.monthly_snapshot_log USING btree (log_id), with comment',
+        'CREATE INDEX idx_snapshot_log_month ON customer.monthly_snapshot_log USING btree (snapshot_month, log_id), with comment',
         'comment on table',
+        'write-ahead logging',
         'no row security',
         'all privileges for its owner',
         'no privilege for PUBLIC'
@@ -68,17 +69,23 @@ BEGIN
                 AND attnum > 0
                 AND NOT attisdropped
             UNION ALL
-            SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid))
+            SELECT format('constraint %s %s%s', conname, pg_get_constraintdef(oid),
+                CASE WHEN obj_description(oid, 'pg_constraint') <> '' THEN ', with comment' END
+            )
             FROM pg_constraint
             WHERE conrelid = v_table
                 AND convalidated
             UNION ALL
-            SELECT pg_get_indexdef(indexrelid)
+            SELECT format('%s%s', pg_get_indexdef(indexrelid),
+                CASE WHEN obj_description(indexrelid, 'pg_class') <> '' THEN ', with comment' END
+            )
             FROM pg_index
             WHERE indrelid = v_table
                 AND indisvalid
             UNION ALL
-            SELECT pg_get_triggerdef(oid)
+            SELECT format('%s%s', pg_get_triggerdef(oid),
+                CASE WHEN obj_description(oid, 'pg_trigger') <> '' THEN ', with comment' END
+            )
             FROM pg_trigger
             WHERE tgrelid = v_table
                 AND tgenabled = 'O'
@@ -89,6 +96,11 @@ BEGIN
             UNION ALL
             SELECT 'comment on table'
             WHERE obj_description(v_table, 'pg_class') <> ''
+            UNION ALL
+            SELECT 'write-ahead logging'
+            FROM pg_class
+            WHERE oid = v_table
+                AND relpersistence = 'p'
             UNION ALL
             SELECT 'no row security'
             FROM pg_class
@@ -137,6 +149,10 @@ BEGIN
             AND grantee = 0
     ) THEN
         RAISE EXCEPTION 'sequence customer.monthly_snapshot_log_log_id_seq is granted to PUBLIC';
+    END IF;
+
+    IF coalesce(obj_description('customer.monthly_snapshot_log_log_id_seq'::regclass, 'pg_class'), '') = '' THEN
+        RAISE EXCEPTION 'sequence customer.monthly_snapshot_log_log_id_seq lacks its comment';
     END IF;
 END
 $$;

@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = 'f4f1b3aaaf32e5ab926b8a02ef012ec2eb886d7d8941fa02c6391e3af76f897a'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_period text'),
             ('result', pg_get_function_result(pg_proc.oid) = 'date'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'i'),

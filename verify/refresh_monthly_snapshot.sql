@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = 'd9113338d2889ff7f5f770d587c92ce80ce4a8ebfa574636fcd7638f2f3fc42f'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

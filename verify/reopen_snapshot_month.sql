@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = '8dbae42648b310e04ca8b5217455aa2f56e8aded2989df2cce03b185a0d5cfcd'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date, p_reason text'),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = 'b3d06b052073e2030eaf6adac4fc122a766b4423c35b49d14c9203ace148f201'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date, p_reason text'),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

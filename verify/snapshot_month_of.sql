@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = '4280220f97320f30fe770b3a30617106944873620575c2bf25854c9eedb5e51b'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_day date'),
             ('result', pg_get_function_result(pg_proc.oid) = 'date'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'i'),

@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = '4a251b2d554f201f7a30e78049d18105a2f59f53279fd66e6e508b246b5a715a'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
             ('result', pg_get_function_result(pg_proc.oid) = 'TABLE(check_name text, severity text, violations bigint, detail text, sample jsonb)'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 's'),

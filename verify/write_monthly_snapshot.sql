@@ -21,6 +21,7 @@ BEGIN
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
                 = '0a095d0b44c8fe3d8cae34e76c82de936c7e3c9608fb6304d29b88e661621ade'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
+            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date, p_operation text, p_reason text'),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 'v'),

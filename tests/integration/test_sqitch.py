@@ -839,9 +839,13 @@ def constraint_damages() -> Iterator[Damage]:
         change = table.removeprefix("customer.")
         message = f"constraint {constraint} "
         drop = f"ALTER TABLE {table} DROP CONSTRAINT {constraint} CASCADE;"
-        add = f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {other_definition}"
+        add = f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {other_definition};"
+        comment = f"COMMENT ON CONSTRAINT {constraint} ON {table} IS "
         yield Damage(change, f"{constraint} dropped", drop, message)
-        yield Damage(change, f"{constraint} replaced", drop + add, message)
+        yield Damage(
+            change, f"{constraint} replaced", drop + add + comment + "'as before'", message
+        )
+        yield Damage(change, f"{constraint} without comment", comment + "NULL", message)
 
 
 def index_damages() -> Iterator[Damage]:
@@ -857,9 +861,11 @@ def index_damages() -> Iterator[Damage]:
         change = table.removeprefix("customer.")
         message = f"INDEX {index} "
         drop = f"DROP INDEX customer.{index};"
-        add = f"CREATE INDEX {index} ON {table} {other_definition}"
+        add = f"CREATE INDEX {index} ON {table} {other_definition};"
+        comment = f"COMMENT ON INDEX customer.{index} IS "
         yield Damage(change, f"{index} dropped", drop, message)
-        yield Damage(change, f"{index} replaced", drop + add, message)
+        yield Damage(change, f"{index} replaced", drop + add + comment + "'as before'", message)
+        yield Damage(change, f"{index} without comment", comment + "NULL", message)
     for table in TABLES:
         change = table.removeprefix("customer.")
         yield Damage(
@@ -868,17 +874,27 @@ def index_damages() -> Iterator[Damage]:
             f"UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = '{table}_pkey'::regclass",
             f"INDEX {change}_pkey ",
         )
+        yield Damage(
+            change,
+            "primary key's index without comment",
+            f"COMMENT ON INDEX {table}_pkey IS NULL",
+            f"INDEX {change}_pkey ",
+        )
 
 
 def trigger_damages() -> Iterator[Damage]:
     drop = f"DROP TRIGGER trg_snapshot_updated_at ON {FACT};"
-    create = "CREATE TRIGGER trg_snapshot_updated_at {} EXECUTE FUNCTION {}"
+    comment = f"COMMENT ON TRIGGER trg_snapshot_updated_at ON {FACT} IS "
+    create = (
+        "CREATE TRIGGER trg_snapshot_updated_at {} EXECUTE FUNCTION {};" + comment + "'as before'"
+    )
     when = "FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)"
     function = "customer.set_snapshot_updated_at()"
     for name, statement in {
         "disabled": f"ALTER TABLE {FACT} DISABLE TRIGGER trg_snapshot_updated_at",
         "for replicas": f"ALTER TABLE {FACT} ENABLE REPLICA TRIGGER trg_snapshot_updated_at",
         "dropped": drop,
+        "without comment": comment + "NULL",
         "without condition": drop
         + create.format(f"BEFORE UPDATE ON {FACT} FOR EACH ROW", function),
         "after": drop + create.format(f"AFTER UPDATE ON {FACT} {when}", function),
@@ -1005,6 +1021,7 @@ def table_damages() -> Iterator[Damage]:
             f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
             "no row security",
         )
+        yield Damage(change, "unlogged", f"ALTER TABLE {table} SET UNLOGGED", "write-ahead logging")
         for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"):
             yield Damage(
                 change,
@@ -1032,7 +1049,13 @@ def table_damages() -> Iterator[Damage]:
         "monthly_snapshot_log",
         "sequence granted to PUBLIC",
         f"GRANT USAGE ON SEQUENCE {LOG}_log_id_seq TO PUBLIC",
-        "monthly_snapshot_log_log_id_seq",
+        "monthly_snapshot_log_log_id_seq is granted to PUBLIC",
+    )
+    yield Damage(
+        "monthly_snapshot_log",
+        "sequence without comment",
+        f"COMMENT ON SEQUENCE {LOG}_log_id_seq IS NULL",
+        "monthly_snapshot_log_log_id_seq lacks its comment",
     )
     change = "fct_customer_business_monthly_status"
     option = "storage option fillfactor=80"
@@ -1098,6 +1121,14 @@ def function_damages() -> Iterator[Damage]:
             redefine(signature, r"(AS \$function\$)", r"\1-- other" + "\n"),
             "body",
         )
+        if not signature.endswith("()"):
+            yield damage(
+                "other default of an argument",
+                redefine(
+                    signature, r"( DEFAULT [^\n]*)?\)\n RETURNS", " DEFAULT '2026-01-31')\n RETURNS"
+                ),
+                "arguments",
+            )
         yield damage(
             "other language",
             redefine(signature, "LANGUAGE (plpgsql|sql)", "LANGUAGE other"),

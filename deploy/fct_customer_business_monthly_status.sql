@@ -30,7 +30,8 @@ DO $$
 DECLARE
     v_table CONSTANT regclass := 'customer.fct_customer_business_monthly_status';
     v_problems text;
-    v_primary_key text;
+    v_primary_key record;
+    v_index regclass;
     v_trigger record;
 BEGIN
     IF NOT current_setting('customer.adopt_snapshots')::boolean THEN
@@ -42,59 +43,116 @@ BEGIN
 
     LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE;
 
-    SELECT string_agg(format('column %s: %s expected, %s found', name, expected_type, coalesce(found_type, 'none')), E'\n    ')
+    SELECT conname AS name, pg_get_constraintdef(oid) AS definition
+    INTO v_primary_key
+    FROM pg_constraint
+    WHERE conrelid = v_table
+        AND contype = 'p';
+
+    SELECT string_agg(format('%s: %s expected, %s found', name, expected, coalesce(actual, 'none')), E'\n    ' ORDER BY name COLLATE "C")
     INTO v_problems
     FROM (
-        VALUES
-            ('snapshot_month', 'date'),
-            ('company_id', 'character varying'),
-            ('product_line_code', 'character varying(20)'),
-            ('product_line_name', 'character varying(50)'),
-            ('is_strategic', 'boolean'),
-            ('is_existing', 'boolean'),
-            ('is_new', 'boolean'),
-            ('is_winning_this_year', 'boolean'),
-            ('is_churned_this_year', 'boolean'),
-            ('aum_balance', 'numeric(20,2)'),
-            ('plan_count', 'integer'),
-            ('updated_at', 'timestamp with time zone')
-    ) AS expected (name, expected_type)
-    LEFT JOIN LATERAL (
-        SELECT format_type(atttypid, atttypmod) AS found_type
-        FROM pg_attribute
-        WHERE attrelid = v_table
+        SELECT 'column ' || name AS name, expected, format_type(atttypid, atttypmod) AS actual
+        FROM (
+            VALUES
+                ('snapshot_month', 'date'),
+                ('company_id', 'character varying'),
+                ('product_line_code', 'character varying(20)'),
+                ('product_line_name', 'character varying(50)'),
+                ('is_strategic', 'boolean'),
+                ('is_existing', 'boolean'),
+                ('is_new', 'boolean'),
+                ('is_winning_this_year', 'boolean'),
+                ('is_churned_this_year', 'boolean'),
+                ('aum_balance', 'numeric(20,2)'),
+                ('plan_count', 'integer'),
+                ('updated_at', 'timestamp with time zone')
+        ) AS our_column (name, expected)
+        LEFT JOIN pg_attribute
+            ON attrelid = v_table
             AND attname = name
             AND NOT attisdropped
-    ) AS found
-        ON TRUE
-    WHERE found_type IS DISTINCT FROM expected_type;
+        UNION ALL
+        -- The package would have no value for it.
+        SELECT 'column ' || attname, 'none, or a default', 'NOT NULL without default'
+        FROM pg_attribute
+        WHERE attrelid = v_table
+            AND attnum > 0
+            AND attnotnull
+            AND NOT atthasdef
+            AND attidentity = ''
+            AND NOT attisdropped
+            AND attname <> ALL (ARRAY[
+                'snapshot_month', 'company_id', 'product_line_code', 'product_line_name',
+                'is_strategic', 'is_existing', 'is_new', 'is_winning_this_year',
+                'is_churned_this_year', 'aum_balance', 'plan_count', 'updated_at'
+            ])
+        UNION ALL
+        -- One that is missing is added below.
+        SELECT 'primary key', 'PRIMARY KEY (snapshot_month, company_id, product_line_code)', v_primary_key.definition
+        WHERE v_primary_key.name IS NOT NULL
+        UNION ALL
+        SELECT 'row security', 'off', CASE WHEN relrowsecurity THEN 'on' ELSE 'off' END
+        FROM pg_class
+        WHERE oid = v_table
+    ) AS comparison
+    WHERE actual IS DISTINCT FROM expected;
 
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION E'table % cannot be adopted:\n    %', v_table, v_problems
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Alter these columns, or rename the table and deploy without it. Nothing has been changed.';
+                HINT = 'Alter the table, or rename it and deploy without it. Nothing has been changed.';
     END IF;
 
-    SELECT string_agg(format('%s: %s rows', problem, row_count), E'\n    ')
+    SELECT string_agg(problem, E'\n    ' ORDER BY position)
     INTO v_problems
     FROM (
-        SELECT
-            CASE
-                WHEN snapshot_month IS NULL THEN 'snapshot_month is NULL'
-                WHEN company_id IS NULL THEN 'company_id is NULL'
-                WHEN product_line_code IS NULL THEN 'product_line_code is NULL'
-                WHEN product_line_name IS NULL THEN 'product_line_name is NULL'
-                ELSE coalesce(to_char(snapshot_month, 'YYYY-MM-DD'), snapshot_month::text)
-                    || ' is not the last day of a month'
-            END AS problem,
-            count(*) AS row_count
-        FROM customer.fct_customer_business_monthly_status
-        WHERE num_nulls(snapshot_month, company_id, product_line_code, product_line_name) > 0
-            OR NOT isfinite(snapshot_month)
-            OR extract(day FROM snapshot_month + 1) <> 1
-        GROUP BY 1
-        ORDER BY 1
+        SELECT position, format('%s: %s rows', concat_ws(', such as ', what, min(example)), count(*)) AS problem
+        FROM (
+            SELECT
+                *,
+                coalesce(to_char(snapshot_month, 'YYYY-MM-DD'), snapshot_month::text) AS month_label,
+                count(*) OVER (PARTITION BY snapshot_month, company_id, product_line_code) AS same_key
+            FROM customer.fct_customer_business_monthly_status
+        ) AS snapshot
+        CROSS JOIN LATERAL (
+            VALUES
+                (1, 'snapshot_month is NULL', snapshot_month IS NULL, NULL),
+                (2, 'company_id is NULL', company_id IS NULL, NULL),
+                (3, 'product_line_code is NULL', product_line_code IS NULL, NULL),
+                (4, 'product_line_name is NULL', product_line_name IS NULL, NULL),
+                (
+                    5,
+                    'snapshot_month is not the last day of a month',
+                    NOT isfinite(snapshot_month) OR extract(day FROM snapshot_month + 1) <> 1,
+                    month_label
+                ),
+                (
+                    6,
+                    'snapshot_month, company_id and product_line_code are those of another row',
+                    same_key > 1,
+                    concat_ws(' ', month_label, company_id, product_line_code)
+                ),
+                (
+                    7,
+                    'company_id is not in customer."年金客户"',
+                    company_id IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM customer."年金客户" AS customer WHERE customer.company_id = snapshot.company_id
+                    ),
+                    company_id
+                ),
+                (
+                    8,
+                    'product_line_code is not in mapping."产品线"',
+                    product_line_code IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM mapping."产品线" WHERE "产品线代码" = product_line_code
+                    ),
+                    product_line_code
+                )
+        ) AS possible (position, what, is_so, example)
+        WHERE is_so
+        GROUP BY position, what
     ) AS bad_data;
 
     IF v_problems IS NOT NULL THEN
@@ -113,7 +171,7 @@ BEGIN
             ON pg_proc.oid = tgfoid
         WHERE tgrelid = v_table
             AND NOT tgisinternal
-            AND prosrc ~ E'\\yupdated_at\\y'
+            AND prosrc ~* E'\\ynew\\.updated_at\\s*:?='
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.name, v_table);
 
@@ -168,24 +226,44 @@ BEGIN
         ALTER COLUMN plan_count SET DEFAULT 0,
         ALTER COLUMN updated_at SET NOT NULL,
         ALTER COLUMN updated_at SET DEFAULT CURRENT_TIMESTAMP,
+        -- Whatever they were like.
+        DROP CONSTRAINT IF EXISTS fk_snapshot_company,
+        ADD CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
+            REFERENCES customer."年金客户" (company_id),
+        DROP CONSTRAINT IF EXISTS fk_snapshot_product_line,
+        ADD CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
+            REFERENCES mapping."产品线" ("产品线代码"),
         DROP CONSTRAINT IF EXISTS chk_snapshot_month_end,
         ADD CONSTRAINT chk_snapshot_month_end CHECK (
             isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
         ),
-        SET (fillfactor = 80);
+        SET (fillfactor = 80),
+        SET LOGGED;
 
-    SELECT conname
-    INTO v_primary_key
-    FROM pg_constraint
-    WHERE conrelid = v_table
-        AND contype = 'p';
-
-    IF v_primary_key <> 'fct_customer_business_monthly_status_pkey' THEN
+    IF v_primary_key.name IS NULL THEN
+        ALTER TABLE customer.fct_customer_business_monthly_status
+            ADD PRIMARY KEY (snapshot_month, company_id, product_line_code);
+    ELSIF v_primary_key.name <> 'fct_customer_business_monthly_status_pkey' THEN
         EXECUTE format(
             'ALTER TABLE %s RENAME CONSTRAINT %I TO fct_customer_business_monthly_status_pkey',
-            v_table, v_primary_key
+            v_table, v_primary_key.name
         );
     END IF;
+
+    -- They are made anew below, whatever they were like.
+    FOR v_index IN
+        SELECT indexrelid::regclass
+        FROM pg_index
+        JOIN pg_class
+            ON pg_class.oid = indexrelid
+        WHERE indrelid = v_table
+            AND relname IN (
+                'idx_snapshot_month', 'idx_snapshot_company', 'idx_snapshot_product_line',
+                'idx_snapshot_month_product', 'idx_snapshot_month_brin', 'idx_snapshot_strategic'
+            )
+    LOOP
+        EXECUTE format('DROP INDEX %s', v_index);
+    END LOOP;
 
     RAISE NOTICE 'table % is adopted with its % rows', v_table, (
         SELECT count(*)
@@ -224,17 +302,17 @@ WITH (fillfactor = 80);
 
 \endif
 
-CREATE INDEX IF NOT EXISTS idx_snapshot_month
+CREATE INDEX idx_snapshot_month
     ON customer.fct_customer_business_monthly_status (snapshot_month);
-CREATE INDEX IF NOT EXISTS idx_snapshot_company
+CREATE INDEX idx_snapshot_company
     ON customer.fct_customer_business_monthly_status (company_id);
-CREATE INDEX IF NOT EXISTS idx_snapshot_product_line
+CREATE INDEX idx_snapshot_product_line
     ON customer.fct_customer_business_monthly_status (product_line_code);
-CREATE INDEX IF NOT EXISTS idx_snapshot_month_product
+CREATE INDEX idx_snapshot_month_product
     ON customer.fct_customer_business_monthly_status (snapshot_month, product_line_code);
-CREATE INDEX IF NOT EXISTS idx_snapshot_month_brin
+CREATE INDEX idx_snapshot_month_brin
     ON customer.fct_customer_business_monthly_status USING BRIN (snapshot_month);
-CREATE INDEX IF NOT EXISTS idx_snapshot_strategic
+CREATE INDEX idx_snapshot_strategic
     ON customer.fct_customer_business_monthly_status (snapshot_month)
     WHERE is_strategic = TRUE;
 

@@ -1,6 +1,7 @@
 """The commands that the tests run, as a user would run them, and the rows that they read."""
 
 import os
+import re
 import subprocess
 import time
 from concurrent.futures import Future, wait
@@ -14,6 +15,18 @@ import psycopg
 from psycopg import sql
 
 PROJECT = Path(__file__).resolve().parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's fenced code of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def shell_command(part: str) -> str:
+    """The one command line of the README that contains these words."""
+    [command] = [line for block in blocks("sh") for line in block.splitlines() if part in line]
+    return command
 
 
 # --- Commands ----------------------------------------------------------------
@@ -67,6 +80,61 @@ def schema_dump(database: str) -> str:
     dump = succeed(run("pg_dump", "--schema-only", "--exclude-schema=sqitch", "-d", database))
     noise = ("\\restrict", "\\unrestrict", "-- Dumped from", "-- Dumped by")
     return "\n".join(line for line in dump.splitlines() if not line.startswith(noise))
+
+
+# Everything in schema customer, and every comment, as PostgreSQL tells it; but not Sqitch's own
+# schema, which outlives a revert.
+CATALOG = """
+    SELECT pg_describe_object(classid, objid, 0), definition
+    FROM (
+        SELECT 'pg_proc'::regclass, oid, concat(
+            CASE WHEN prokind IN ('f', 'p') THEN pg_get_functiondef(oid) END, proacl
+        )
+        FROM pg_proc
+        WHERE pronamespace = 'customer'::regnamespace
+        UNION ALL
+        SELECT 'pg_class'::regclass, oid, concat(
+            relkind, relacl, reloptions,
+            CASE
+                WHEN relkind = 'v' THEN pg_get_viewdef(oid)
+                WHEN relkind = 'i' THEN pg_get_indexdef(oid)
+            END,
+            (
+                SELECT string_agg(concat_ws(
+                    ' ', attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
+                    pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
+                ), E'\n' ORDER BY attnum)
+                FROM pg_attribute
+                LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+                WHERE attrelid = pg_class.oid AND attnum > 0
+            )
+        )
+        FROM pg_class
+        WHERE relnamespace = 'customer'::regnamespace
+        UNION ALL
+        SELECT 'pg_constraint'::regclass, oid, pg_get_constraintdef(oid)
+        FROM pg_constraint
+        WHERE connamespace = 'customer'::regnamespace
+        UNION ALL
+        SELECT 'pg_trigger'::regclass, pg_trigger.oid, pg_get_triggerdef(pg_trigger.oid)
+        FROM pg_trigger
+        JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE relnamespace = 'customer'::regnamespace
+            AND NOT tgisinternal
+        UNION ALL
+        SELECT classoid, objoid, description
+        FROM pg_description
+        WHERE objsubid = 0
+            AND objoid >= 16384
+    ) AS object (classid, objid, definition)
+    WHERE pg_describe_object(classid, objid, 0) NOT LIKE '%sqitch%'
+    ORDER BY 1, 2
+"""
+
+
+def catalog(database: str) -> list[tuple]:
+    with psycopg.connect(dbname=database) as connection:
+        return connection.execute(CATALOG).fetchall()
 
 
 def changes() -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 from psycopg.types.json import set_json_loads
-from support import Notice, Source, changes, fail, listen, psql, succeed
+from support import Notice, Source, catalog, changes, fail, listen, psql, succeed
 
 FACT = "customer.fct_customer_business_monthly_status"
 
@@ -568,62 +568,10 @@ DEPLOYMENTS = {
     },
 }
 
-# Everything that deploying makes, as PostgreSQL tells it.
-CATALOG = """
-    SELECT pg_describe_object(classid, objid, 0), definition
-    FROM (
-        SELECT 'pg_proc'::regclass, oid, concat(
-            CASE WHEN prokind IN ('f', 'p') THEN pg_get_functiondef(oid) END, proacl
-        )
-        FROM pg_proc
-        WHERE pronamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT 'pg_class'::regclass, oid, concat(
-            relkind, relacl, reloptions,
-            CASE
-                WHEN relkind = 'v' THEN pg_get_viewdef(oid)
-                WHEN relkind = 'i' THEN pg_get_indexdef(oid)
-            END,
-            (
-                SELECT string_agg(concat_ws(
-                    ' ', attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
-                    pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
-                ), E'\n' ORDER BY attnum)
-                FROM pg_attribute
-                LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-                WHERE attrelid = pg_class.oid AND attnum > 0
-            )
-        )
-        FROM pg_class
-        WHERE relnamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT 'pg_constraint'::regclass, oid, pg_get_constraintdef(oid)
-        FROM pg_constraint
-        WHERE connamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT 'pg_trigger'::regclass, pg_trigger.oid, pg_get_triggerdef(pg_trigger.oid)
-        FROM pg_trigger
-        JOIN pg_class ON pg_class.oid = tgrelid
-        WHERE relnamespace = 'customer'::regnamespace
-            AND NOT tgisinternal
-        UNION ALL
-        SELECT classoid, objoid, description
-        FROM pg_description
-        WHERE objsubid = 0
-            AND objoid >= 16384
-    ) AS object (classid, objid, definition)
-    ORDER BY 1, 2
-"""
-
-
-def catalog(database: str) -> list[tuple]:
-    with psycopg.connect(dbname=database) as connection:
-        return connection.execute(CATALOG).fetchall()
-
 
 @pytest.fixture(scope="module")
 def deployed(create_database, source_template) -> list[tuple]:
-    """What comes of it in an ordinary session, without Sqitch's own schema."""
+    """What comes of it in an ordinary session."""
     name = create_database(source_template)
     deploy(name)
     return catalog(name)

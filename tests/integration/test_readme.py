@@ -8,16 +8,10 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support import PROJECT, Source, psql, run, succeed
+from support import PROJECT, README, Source, blocks, psql, run, shell_command, succeed
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
 DATABASE = "workdatahub"
 JANUARY = date(2026, 1, 31)
-
-
-def blocks(language: str) -> list[str]:
-    """The README's fenced code of one language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -86,23 +80,13 @@ def test_every_sql_example_runs(workdatahub):
 @pytest.mark.parametrize("file", ["sql/backfill.sql", "sql/queries/largest_aum.sql"])
 def test_psql_command_runs(workdatahub, file):
     workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
-    [command] = [
-        line
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith("psql") and file in line
-    ]
 
-    result = run("bash", "-c", command, PGDATABASE=DATABASE)
-
-    assert succeed(result)
+    assert succeed(run("bash", "-c", shell_command(f"-f {file}"), PGDATABASE=DATABASE))
 
 
 def test_grants_command_runs(workdatahub, create_role):
     """With roles of this test's own instead of the README's."""
-    [command] = [
-        line for block in blocks("sh") for line in block.splitlines() if "sql/grants.sql" in line
-    ]
+    command = shell_command("sql/grants.sql")
     role = create_role()
 
     succeed(run("bash", "-c", re.sub(r"=(wdh_\w+|bi)\b", f"={role}", command)))

@@ -390,19 +390,6 @@ def test_deploy_goes_on_once_the_source_system_is_complete(source_database):
     succeed(sqitch(source_database, *deploy))
 
 
-def test_deploy_over_an_existing_fact_table_says_how_to_adopt_it(source_database):
-    with psycopg.connect(dbname=source_database) as connection:
-        connection.execute(f"CREATE TABLE {FACT} AS SELECT DATE '2026-01-31' AS snapshot_month")
-    before = schema_dump(source_database)
-
-    errors = fail(sqitch(source_database, "deploy"))
-
-    assert f"table {FACT} exists already" in errors
-    assert "To adopt it and keep its rows" in errors.partition("HINT:")[2]
-    assert schema_dump(source_database) == before
-    assert succeed(psql(source_database, "-At", "-c", f"TABLE {FACT}")) == "2026-01-31\n"
-
-
 # --- A minimal source system -------------------------------------------------
 
 PLATFORM_TYPES = {"code": "varchar", "day": "date", "amount": "numeric(18,4)", "flag": "boolean"}

@@ -1,0 +1,484 @@
+"""A table that Alembic made is adopted by the README's own command line, in place."""
+
+import re
+import subprocess
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+import psycopg
+import pytest
+from support import Source, catalog, fail, psql, run, shell_command, sqitch, succeed
+
+FACT = "customer.fct_customer_business_monthly_status"
+NOVEMBER, DECEMBER, JANUARY = date(2025, 11, 30), date(2025, 12, 31), date(2026, 1, 31)
+# As the tests write moments of long ago.
+EARLIER = datetime.fromisoformat("2026-02-03 04:05:06+00:00")
+
+ALEMBIC_TABLE = f"""
+    CREATE TABLE {FACT} (
+        snapshot_month date,
+        company_id varchar,
+        product_line_code varchar(20),
+        product_line_name varchar(50),
+        is_strategic boolean,
+        is_existing boolean,
+        is_new boolean,
+        is_winning_this_year boolean,
+        is_churned_this_year boolean,
+        aum_balance numeric(20, 2),
+        plan_count integer,
+        updated_at timestamptz,
+        PRIMARY KEY (snapshot_month, company_id, product_line_code),
+        CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
+            REFERENCES customer."年金客户" (company_id),
+        CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
+            REFERENCES mapping."产品线" ("产品线代码")
+    );
+    CREATE INDEX idx_snapshot_month ON {FACT} (snapshot_month);
+    CREATE INDEX idx_snapshot_company ON {FACT} (company_id);
+    CREATE INDEX idx_snapshot_product_line ON {FACT} (product_line_code);
+    CREATE INDEX idx_snapshot_month_product ON {FACT} (snapshot_month, product_line_code);
+    CREATE INDEX idx_snapshot_month_brin ON {FACT} USING brin (snapshot_month);
+    CREATE INDEX idx_snapshot_strategic ON {FACT} (snapshot_month) WHERE is_strategic;
+"""
+ALEMBIC_TRIGGER = f"""
+    CREATE FUNCTION customer.touch() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        NEW.updated_at = now();
+        RETURN NEW;
+    END
+    $$;
+    CREATE TRIGGER touch BEFORE UPDATE ON {FACT}
+    FOR EACH ROW EXECUTE FUNCTION customer.touch();
+"""
+# Several months, with what the old service left empty.
+ROWS = f"""
+    INSERT INTO customer."年金客户" (company_id) VALUES ('C1'), ('C2');
+    INSERT INTO {FACT} VALUES
+        ('2025-11-30', 'C1', 'PL202', '企年受托', TRUE, FALSE, TRUE, TRUE, FALSE, 1.50, 2,
+            '2026-02-03 04:05:06+00'),
+        ('2025-12-31', 'C1', 'PL202', '企年受托', NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+            '2026-02-03 04:05:06+00'),
+        ('2025-12-31', 'C2', 'PL201', '企年投资', NULL, TRUE, FALSE, FALSE, TRUE, 7.25, 1, NULL),
+        ('2026-01-31', 'C2', 'PL201', '企年投资', FALSE, TRUE, FALSE, FALSE, FALSE, 8.00, 1,
+            '2026-02-03 04:05:06+00')
+"""
+
+
+def adopt(database: str) -> subprocess.CompletedProcess[str]:
+    """Run what the README prints, on another database."""
+    command, databases = re.subn(r"db:pg://\S+", f"db:pg:{database}", shell_command("adopt=true"))
+    assert databases == 1
+    return run("bash", "-c", command)
+
+
+def stored(connection: psycopg.Connection) -> list[tuple]:
+    return connection.execute(f"SELECT * FROM {FACT} ORDER BY 1, 2, 3").fetchall()
+
+
+def picture(database: str) -> tuple:
+    """Whatever a deployment could change, down to where each row lies and who wrote it."""
+    with psycopg.connect(dbname=database) as connection:
+        return catalog(database), connection.execute(
+            f"SELECT ctid, xmin, snapshot::text FROM {FACT} AS snapshot ORDER BY ctid"
+        ).fetchall()
+
+
+def deployed_changes(database: str) -> int:
+    with psycopg.connect(dbname=database) as connection:
+        return connection.execute("SELECT count(*) FROM sqitch.changes").fetchone()[0]
+
+
+@pytest.fixture
+def template(create_database, source_template) -> str:
+    """Instead of the package's: each test's database has an old table with rows."""
+    return source_template
+
+
+@pytest.fixture
+def old(connection) -> psycopg.Connection:
+    """A connection to a database with the old table and its rows."""
+    connection.execute(ALEMBIC_TABLE + ALEMBIC_TRIGGER + ROWS)
+    return connection
+
+
+# --- Adopting ----------------------------------------------------------------
+
+
+def test_no_row_is_lost_and_what_was_empty_is_filled(database, old):
+    began = old.execute("SELECT clock_timestamp()").fetchone()[0]
+
+    output = adopt(database)
+
+    assert f"table {FACT} is adopted with its 4 rows" in output.stderr
+    succeed(output)
+    moments = [row[-1] for row in stored(old)]
+    assert [row[:-1] for row in stored(old)] == [
+        # company, line, name, strategic, existing, new, winning, churned, AUM, plans
+        (NOVEMBER, "C1", "PL202", "企年受托", True, False, True, True, False, Decimal("1.50"), 2),
+        (DECEMBER, "C1", "PL202", "企年受托", False, False, False, False, False, Decimal(0), 0),
+        (DECEMBER, "C2", "PL201", "企年投资", False, True, False, False, True, Decimal("7.25"), 1),
+        (JANUARY, "C2", "PL201", "企年投资", False, True, False, False, False, Decimal(8), 1),
+    ]
+    # Only a row that had no updated_at gets one: the moment of its adoption.
+    assert [moments[0], moments[1], moments[3]] == [EARLIER] * 3
+    assert began < moments[2] < old.execute("SELECT clock_timestamp()").fetchone()[0]
+
+
+def test_views_and_grants_stay(database, old, create_role):
+    reader, analyst = create_role(), create_role()
+    old.execute(
+        f"""
+        CREATE VIEW customer.strategic AS
+        SELECT snapshot_month, company_id, updated_at FROM {FACT} WHERE is_strategic;
+        GRANT SELECT ON {FACT}, customer.strategic TO {reader};
+        GRANT SELECT (company_id), UPDATE (plan_count) ON {FACT} TO {analyst}
+        """
+    )
+    kept = f"""
+        SELECT pg_class.oid, relname, relowner, relacl, relkind = 'v' AND pg_get_viewdef(oid) <> '',
+            (SELECT array_agg(attacl::text ORDER BY attnum) FROM pg_attribute
+                WHERE attrelid = pg_class.oid AND attnum > 0)
+        FROM pg_class
+        WHERE oid IN ('{FACT}'::regclass, 'customer.strategic'::regclass)
+        ORDER BY oid
+    """
+    before = old.execute(kept).fetchall()
+    definition = "SELECT pg_get_viewdef('customer.strategic'::regclass)"
+    view_before = old.execute(definition).fetchall()
+
+    succeed(adopt(database))
+
+    assert old.execute(kept).fetchall() == before
+    assert old.execute(definition).fetchall() == view_before
+    for role, query in (
+        (reader, "TABLE customer.strategic"),
+        (analyst, f"SELECT DISTINCT company_id FROM {FACT} WHERE company_id = 'C1'"),
+    ):
+        # The schema is not the package's to grant.
+        old.execute(f"GRANT USAGE ON SCHEMA customer TO {role}")
+        with psycopg.connect(dbname=database, user=role, password=role) as session:
+            assert len(session.execute(query).fetchall()) == 1
+
+
+def triggers(connection: psycopg.Connection) -> list[str]:
+    return [
+        name
+        for (name,) in connection.execute(
+            f"SELECT tgname FROM pg_trigger WHERE tgrelid = '{FACT}'::regclass"
+            " AND NOT tgisinternal ORDER BY tgname"
+        )
+    ]
+
+
+OUR_TRIGGERS = [
+    "trg_snapshot_guard_delete",
+    "trg_snapshot_guard_insert",
+    "trg_snapshot_guard_truncate",
+    "trg_snapshot_guard_update",
+    "trg_snapshot_updated_at",
+]
+
+
+def test_its_own_timestamp_trigger_gives_way_to_ours(database, old):
+    succeed(adopt(database))
+
+    assert triggers(old) == OUR_TRIGGERS
+    assert old.execute("SELECT to_regproc('customer.touch')").fetchone() == (None,)
+    old.execute(f"UPDATE {FACT} SET plan_count = 2")
+    moved = [row[-1] > EARLIER for row in stored(old)]
+    # The first had two plans already; the third got its moment when it was adopted.
+    assert moved == [False, True, True, True]
+
+
+def test_function_that_something_else_uses_stays(database, old):
+    old.execute(
+        """
+        CREATE TABLE customer.other (id integer, updated_at timestamptz);
+        CREATE TRIGGER touch BEFORE UPDATE ON customer.other
+        FOR EACH ROW EXECUTE FUNCTION customer.touch();
+        INSERT INTO customer.other VALUES (1, NULL)
+        """
+    )
+
+    succeed(adopt(database))
+
+    assert triggers(old) == OUR_TRIGGERS
+    old.execute("UPDATE customer.other SET id = 2")
+    assert old.execute(
+        "SELECT updated_at > now() - INTERVAL '1 hour' FROM customer.other"
+    ).fetchone()[0]
+
+
+def test_trigger_that_only_reads_the_timestamp_stays(database, old):
+    """Such as one that keeps the history of the rows."""
+    old.execute(
+        f"""
+        CREATE TABLE customer.history (company_id text, updated_at timestamptz);
+        CREATE FUNCTION customer.keep() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO customer.history VALUES (OLD.company_id, OLD.updated_at);
+            RETURN NULL;
+        END
+        $$;
+        CREATE TRIGGER keep AFTER DELETE ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION customer.keep()
+        """
+    )
+
+    succeed(adopt(database))
+
+    assert triggers(old) == ["keep", *OUR_TRIGGERS]
+    old.execute(f"DELETE FROM {FACT} WHERE company_id = 'C1'")
+    assert old.execute("TABLE customer.history").fetchall() == [("C1", EARLIER)] * 2
+
+
+def test_month_is_refreshed_closed_and_verified_afterwards(database, old):
+    succeed(adopt(database))
+    source = Source(old)
+    source.contract("C1")
+    source.contract("C2", product_line_code="PL201", product_line_name="企年投资", is_existing=True)
+    source.detail("C1", "5")
+    source.detail("C2", "8", line="PL201")
+
+    result = old.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')").fetchone()[0]
+
+    assert (result["inserted"], result["updated"], result["unchanged"]) == (1, 0, 1)
+    assert [row[0] for row in stored(old)] == [NOVEMBER, DECEMBER, DECEMBER, JANUARY, JANUARY]
+    old.execute("SELECT customer.close_snapshot_month('2025-12-31', 'published')")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is closed"):
+        old.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2025-12-31'")
+    assert "Verify successful" in succeed(sqitch(database, "verify"))
+
+
+OTHER_TABLES = {
+    "as Alembic made it": "",
+    "empty": f"DELETE FROM {FACT}",
+    "another name of the primary key": (
+        f"ALTER TABLE {FACT} RENAME CONSTRAINT fct_customer_business_monthly_status_pkey TO key"
+    ),
+    "no primary key": (
+        f"ALTER TABLE {FACT} DROP CONSTRAINT fct_customer_business_monthly_status_pkey"
+    ),
+    "no foreign keys": (
+        f"ALTER TABLE {FACT} DROP CONSTRAINT fk_snapshot_company,"
+        " DROP CONSTRAINT fk_snapshot_product_line"
+    ),
+    "other foreign keys": f"""
+        ALTER TABLE {FACT} DROP CONSTRAINT fk_snapshot_company,
+            DROP CONSTRAINT fk_snapshot_product_line,
+            ADD CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
+                REFERENCES customer."年金客户" ON DELETE CASCADE,
+            ADD CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
+                REFERENCES mapping."产品线" NOT VALID
+    """,
+    "another check": (
+        f"ALTER TABLE {FACT} ADD CONSTRAINT chk_snapshot_month_end"
+        " CHECK (isfinite(snapshot_month)) NOT VALID"
+    ),
+    "no indexes": """
+        DROP INDEX customer.idx_snapshot_month, customer.idx_snapshot_company,
+            customer.idx_snapshot_product_line, customer.idx_snapshot_month_product,
+            customer.idx_snapshot_month_brin, customer.idx_snapshot_strategic
+    """,
+    "other indexes": f"""
+        DROP INDEX customer.idx_snapshot_month, customer.idx_snapshot_month_brin;
+        CREATE INDEX idx_snapshot_month ON {FACT} (snapshot_month DESC);
+        CREATE INDEX idx_snapshot_month_brin ON {FACT} (snapshot_month);
+        UPDATE pg_index SET indisvalid = FALSE
+        WHERE indexrelid = 'customer.idx_snapshot_company'::regclass
+    """,
+    "other defaults": (
+        f"ALTER TABLE {FACT} ALTER is_new SET DEFAULT TRUE, ALTER aum_balance SET DEFAULT 1,"
+        " ALTER updated_at SET DEFAULT now()"
+    ),
+    "unlogged": f"ALTER TABLE {FACT} SET UNLOGGED",
+    "granted to PUBLIC": (
+        f"GRANT SELECT ON {FACT} TO PUBLIC; GRANT UPDATE (plan_count) ON {FACT} TO PUBLIC"
+    ),
+}
+
+
+def deploy_table(database: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Deploy and verify the table alone, as Sqitch would, but quicker."""
+    files = (
+        "deploy/missing_snapshot_sources.sql",
+        "deploy/fct_customer_business_monthly_status.sql",
+        "verify/fct_customer_business_monthly_status.sql",
+    )
+    return psql(database, *options, *(word for file in files for word in ("-f", file)))
+
+
+@pytest.fixture(scope="module")
+def own_table(create_database, source_template) -> list[tuple]:
+    """What comes of it where Alembic made no table."""
+    name = create_database(source_template)
+    succeed(deploy_table(name))
+    return catalog(name)
+
+
+@pytest.mark.parametrize("other", OTHER_TABLES.values(), ids=OTHER_TABLES.keys())
+def test_whatever_it_was_like_it_becomes_the_packages(database, old, own_table, other):
+    old.execute(other)
+    keys = [row[:3] for row in stored(old)]
+
+    succeed(deploy_table(database, "-v", "adopt=true"))
+
+    assert catalog(database) == own_table
+    assert [row[:3] for row in stored(old)] == keys
+
+
+# --- Refusing ----------------------------------------------------------------
+
+
+def test_deploy_without_the_setting_names_the_command_and_changes_nothing(database, old):
+    before = picture(database)
+
+    errors = fail(sqitch(database, "deploy"))
+
+    assert f"ERROR:  table {FACT} exists already\n" in errors
+    assert (
+        'HINT:  To adopt it and keep its rows: "sqitch deploy --set adopt=true".'
+        " Nothing has been changed.\n"
+    ) in errors
+    assert shell_command("adopt=true").startswith("sqitch deploy --set adopt=true ")
+    assert picture(database) == before
+    assert deployed_changes(database) == 0
+
+
+@pytest.mark.parametrize("value", ["false", "maybe", ""])
+def test_deploy_adopts_only_if_told_true(database, old, value):
+    before = picture(database)
+
+    fail(deploy_table(database, "-v", f"adopt={value}"))
+    old.execute("DROP FUNCTION customer.missing_snapshot_sources()")
+
+    assert picture(database) == before
+
+
+class Obstacle(NamedTuple):
+    """What keeps a table from being adopted, what is said of it, and what removes it."""
+
+    damage: str
+    findings: tuple[str, ...]
+    correction: str
+
+
+COLUMNS = "(snapshot_month, company_id, product_line_code, product_line_name)"
+NO_PRIMARY_KEY = f"ALTER TABLE {FACT} DROP CONSTRAINT fct_customer_business_monthly_status_pkey;"
+NO_FOREIGN_KEYS = (
+    f"ALTER TABLE {FACT} DROP CONSTRAINT fk_snapshot_company,"
+    " DROP CONSTRAINT fk_snapshot_product_line;"
+)
+NULLABLE = "".join(
+    f"ALTER TABLE {FACT} ALTER {name} DROP NOT NULL;"
+    for name in ("snapshot_month", "company_id", "product_line_code")
+)
+SHAPES = {
+    "columns missing": Obstacle(
+        f"ALTER TABLE {FACT} DROP COLUMN is_new, DROP COLUMN updated_at",
+        (
+            "column is_new: boolean expected, none found",
+            "column updated_at: timestamp with time zone expected, none found",
+        ),
+        f"ALTER TABLE {FACT} ADD is_new boolean, ADD updated_at timestamptz",
+    ),
+    "columns of other types": Obstacle(
+        f"ALTER TABLE {FACT} ALTER aum_balance TYPE numeric(18, 4), ALTER plan_count TYPE bigint",
+        (
+            "column aum_balance: numeric(20,2) expected, numeric(18,4) found",
+            "column plan_count: integer expected, bigint found",
+        ),
+        f"ALTER TABLE {FACT} ALTER aum_balance TYPE numeric(20, 2), ALTER plan_count TYPE integer",
+    ),
+    "a column that must be filled": Obstacle(
+        f"ALTER TABLE {FACT} ADD batch integer, ADD note text NOT NULL DEFAULT '';"
+        f"UPDATE {FACT} SET batch = 1; ALTER TABLE {FACT} ALTER batch SET NOT NULL",
+        ("column batch: none, or a default expected, NOT NULL without default found",),
+        f"ALTER TABLE {FACT} ALTER batch DROP NOT NULL",
+    ),
+    "another primary key": Obstacle(
+        f"{NO_PRIMARY_KEY} ALTER TABLE {FACT} ADD id integer GENERATED ALWAYS AS IDENTITY"
+        " PRIMARY KEY",
+        (
+            "primary key: PRIMARY KEY (snapshot_month, company_id, product_line_code) expected,"
+            " PRIMARY KEY (id) found",
+        ),
+        NO_PRIMARY_KEY,
+    ),
+    "row security": Obstacle(
+        f"ALTER TABLE {FACT} ENABLE ROW LEVEL SECURITY",
+        ("row security: off expected, on found",),
+        f"ALTER TABLE {FACT} DISABLE ROW LEVEL SECURITY",
+    ),
+}
+DATA = {
+    "not a month's end": Obstacle(
+        f"INSERT INTO {FACT} {COLUMNS} VALUES ('2026-01-30', 'C1', 'PL202', '企年受托'),"
+        " ('2024-02-28', 'C1', 'PL202', '企年受托'), ('infinity', 'C1', 'PL202', '企年受托')",
+        ("snapshot_month is not the last day of a month, such as 2024-02-28: 3 rows",),
+        f"DELETE FROM {FACT} WHERE snapshot_month IN ('2026-01-30', '2024-02-28', 'infinity')",
+    ),
+    "keys and names that are NULL": Obstacle(
+        f"{NO_PRIMARY_KEY} {NULLABLE} INSERT INTO {FACT} {COLUMNS} VALUES"
+        " (NULL, 'C1', 'PL202', '企年受托'), ('2026-01-31', NULL, 'PL202', '企年受托'),"
+        " ('2026-01-31', NULL, 'PL201', '企年受托'), ('2026-01-31', 'C1', NULL, '企年受托'),"
+        " ('2026-01-31', 'C1', 'PL202', NULL)",
+        (
+            "snapshot_month is NULL: 1 rows",
+            "company_id is NULL: 2 rows",
+            "product_line_code is NULL: 1 rows",
+            "product_line_name is NULL: 1 rows",
+        ),
+        f"DELETE FROM {FACT} WHERE num_nulls{COLUMNS} > 0",
+    ),
+    "unknown customers and product lines": Obstacle(
+        f"{NO_FOREIGN_KEYS} INSERT INTO {FACT} {COLUMNS} VALUES"
+        " ('2026-01-31', 'C8', 'PL202', '企年受托'), ('2026-01-31', 'C9', 'PL202', '企年受托'),"
+        " ('2026-01-31', 'C1', 'PL999', '不知')",
+        (
+            'company_id is not in customer."年金客户", such as C8: 2 rows',
+            'product_line_code is not in mapping."产品线", such as PL999: 1 rows',
+        ),
+        f"""INSERT INTO customer."年金客户" (company_id) VALUES ('C8'), ('C9');"""
+        f"DELETE FROM {FACT} WHERE product_line_code = 'PL999'",
+    ),
+    "the same key twice": Obstacle(
+        f"{NO_PRIMARY_KEY} INSERT INTO {FACT} {COLUMNS} VALUES"
+        " ('2025-12-31', 'C1', 'PL202', '企年受托'), ('2026-01-31', 'C1', 'PL202', '企年受托')",
+        (
+            "snapshot_month, company_id and product_line_code are those of another row,"
+            " such as 2025-12-31 C1 PL202: 2 rows",
+        ),
+        f"DELETE FROM {FACT} WHERE snapshot_month = '2025-12-31' AND updated_at IS NULL"
+        " AND company_id = 'C1'",
+    ),
+}
+
+
+def refuse(database: str, old: psycopg.Connection, obstacle: Obstacle, message: str) -> None:
+    """It is refused with all findings and changes nothing; once corrected, it is adopted."""
+    old.execute(obstacle.damage)
+    before = picture(database)
+
+    errors = fail(adopt(database))
+
+    assert "\n    ".join((f"table {FACT} {message}:", *obstacle.findings)) + "\nHINT:" in errors
+    assert "Nothing has been changed." in errors
+    assert picture(database) == before
+    assert deployed_changes(database) == 0
+
+    old.execute(obstacle.correction)
+    # Sqitch verifies each change that it deploys.
+    succeed(adopt(database))
+
+
+@pytest.mark.parametrize("obstacle", SHAPES.values(), ids=SHAPES.keys())
+def test_table_of_another_shape_is_refused(database, old, obstacle):
+    refuse(database, old, obstacle, "cannot be adopted")
+
+
+@pytest.mark.parametrize("obstacle", DATA.values(), ids=DATA.keys())
+def test_data_that_a_snapshot_cannot_hold_is_refused(database, old, obstacle):
+    refuse(database, old, obstacle, "cannot be adopted, because it holds what a snapshot cannot")

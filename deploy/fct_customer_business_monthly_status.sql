@@ -111,7 +111,10 @@ BEGIN
         SELECT position, format('%s: %s rows', concat_ws(', such as ', what, min(example)), count(*)) AS problem
         FROM (
             SELECT
-                *,
+                snapshot_month,
+                company_id,
+                product_line_code,
+                product_line_name,
                 coalesce(to_char(snapshot_month, 'YYYY-MM-DD'), snapshot_month::text) AS month_label,
                 count(*) OVER (PARTITION BY snapshot_month, company_id, product_line_code) AS same_key
             FROM customer.fct_customer_business_monthly_status

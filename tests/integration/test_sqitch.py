@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
@@ -15,6 +16,7 @@ from support import (
     changes,
     fail,
     psql,
+    run,
     schema_dump,
     sqitch,
     succeed,
@@ -67,6 +69,13 @@ def source_database(create_test_database, source_template) -> str:
     return create_test_database(source_template)
 
 
+@pytest.fixture
+def bundle(tmp_path) -> Path:
+    """A folder with all that a site needs to deploy, as Sqitch puts it together."""
+    succeed(run("sqitch", "bundle", "--dest-dir", tmp_path))
+    return tmp_path
+
+
 # --- There and back ----------------------------------------------------------
 
 
@@ -76,6 +85,34 @@ def test_verify_passes_after_deploy(database):
 
 def test_check_passes_after_deploy(database):
     assert "Check successful" in succeed(sqitch(database, "check"))
+
+
+def test_check_notices_a_deploy_script_changed_since(database, bundle):
+    path = bundle / "deploy" / "post_etl_hook.sql"
+    succeed(run("sqitch", "--chdir", bundle, "check", f"db:pg:{database}"))
+    path.write_text(path.read_text(encoding="utf-8") + "-- later\n", encoding="utf-8")
+
+    result = run("sqitch", "--chdir", bundle, "check", f"db:pg:{database}")
+
+    assert result.returncode != 0
+    [problem] = [line for line in result.stdout.splitlines() if "post_etl_hook" in line]
+    assert "signatures diverge" in problem
+    assert result.stdout.count("diverge") == 1
+
+
+def test_bundle_deploys_verifies_and_reverts_on_its_own(
+    source_database, bundle, source_dump, package_dump
+):
+    def from_bundle(command: str, *options: str) -> str:
+        target = f"db:pg:{source_database}"
+        return succeed(run("sqitch", "--chdir", bundle, command, target, *options))
+
+    from_bundle("deploy")
+    assert schema_dump(source_database) == package_dump
+    assert "Verify successful" in from_bundle("verify")
+
+    from_bundle("revert", "-y")
+    assert schema_dump(source_database) == source_dump
 
 
 def test_every_change_can_be_deployed_verified_and_reverted():
@@ -129,6 +166,48 @@ def test_revert_without_terminal_does_nothing_unless_told(database, package_dump
     assert result.returncode != 0
     assert "Nothing reverted" in result.stdout + result.stderr
     assert schema_dump(database) == package_dump
+
+
+# --- Upgrading ---------------------------------------------------------------
+
+
+def test_upgrade_keeps_what_an_earlier_version_wrote(source_database):
+    """Each change comes to a database that holds months already."""
+    refresh = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
+    succeed(sqitch(source_database, "deploy", "--to-change", "refresh_monthly_snapshot"))
+    with psycopg.connect(dbname=source_database) as connection:
+        source = Source(connection)
+        source.contract("C1", is_strategic=True)
+        source.contract("C2")
+        source.detail("C1", "1.50")
+        first = connection.execute(refresh).fetchone()[0]
+    before = [rows(source_database, table) for table in TABLES]
+    assert [len(table) for table in before] == [2, 1, 1]
+
+    succeed(sqitch(source_database, "deploy"))
+
+    assert [rows(source_database, table) for table in TABLES] == before
+    assert "Verify successful" in succeed(sqitch(source_database, "verify"))
+    with psycopg.connect(dbname=source_database) as connection:
+        second = connection.execute(refresh).fetchone()[0]
+    assert (first["inserted"], second["unchanged"], second["upserted"]) == (2, 2, 0)
+
+
+def test_upgrade_guards_a_month_that_was_closed_before_there_was_a_guard(source_database):
+    succeed(sqitch(source_database, "deploy", "--to-change", "reopen_snapshot_month"))
+    with psycopg.connect(dbname=source_database) as connection:
+        fill_all(connection)
+        connection.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
+        connection.execute(f"UPDATE {FACT} SET plan_count = 7")
+
+    succeed(sqitch(source_database, "deploy"))
+
+    with (
+        psycopg.connect(dbname=source_database) as connection,
+        pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is closed"),
+    ):
+        connection.execute(f"UPDATE {FACT} SET plan_count = 8")
+    assert [row[10] for row in rows(source_database, FACT)] == [7]
 
 
 # --- Consoles and settings of the site ---------------------------------------

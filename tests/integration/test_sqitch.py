@@ -682,8 +682,13 @@ def test_revert_keeps_rows_unless_told_true(database, table):
     fill_only(database, table)
     path = f"revert/{table.removeprefix('customer.')}.sql"
 
-    for value in ("false", "off", "maybe", ""):
-        fail(psql(database, "-v", f"discard_snapshots={value}", "-f", path))
+    for value, message in (
+        ("false", "holds rows, and reverting would drop them"),
+        ("off", "holds rows, and reverting would drop them"),
+        ("maybe", "invalid input syntax for type boolean"),
+        ("", "invalid input syntax for type boolean"),
+    ):
+        assert message in fail(psql(database, "-v", f"discard_snapshots={value}", "-f", path))
 
     assert len(rows(database, table)) == 1
 

@@ -1,4 +1,7 @@
-"""What the README prints is run as printed, on a database named as it names it."""
+"""What the README prints is run as printed, on a database named as it names it.
+
+And the CHANGELOG names whatever a user meets.
+"""
 
 import re
 import sys
@@ -102,3 +105,28 @@ def test_files_that_it_names_exist():
     named = set(re.findall(r"\b(?:sql|scripts|tests)/[\w./-]*\w", README))
     assert named
     assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
+
+
+def test_changelog_names_all_that_a_user_meets():
+    changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    deploy = "".join(path.read_text("utf-8") for path in sorted((PROJECT / "deploy").glob("*.sql")))
+    made = set(re.findall(r"^CREATE (?:TABLE|VIEW|FUNCTION) (customer\.\w+)", deploy, re.MULTILINE))
+    internal = set(
+        re.findall(
+            r"^COMMENT ON FUNCTION (customer\.\w+)\(.*\) IS\n'(?:Internal|Trigger function):",
+            deploy,
+            re.MULTILINE,
+        )
+    )
+    files = {
+        path.relative_to(PROJECT).as_posix()
+        for pattern in ("sql/*.sql", "scripts/*.py")
+        for path in PROJECT.glob(pattern)
+    }
+    # Each of the three finds something, so that none can fall silent.
+    assert made > internal
+    assert internal
+    assert files
+
+    named = set(re.findall(r"`([\w./]+)`", changelog))
+    assert sorted((made - internal | files) - named) == []

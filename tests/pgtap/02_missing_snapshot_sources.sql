@@ -39,7 +39,7 @@ AS $$
 $$;
 
 SELECT is(
-    pg_temp.findings_after(''),
+    pg_temp.findings_after('SELECT'),
     '{}'::text[],
     'the platform''s tables have all that is needed'
 );

@@ -36,8 +36,8 @@ SET search_path = pg_catalog, pg_temp;
 
 -- The block below sees settings, but not psql's variables.
 SELECT
-    set_config('snapshot_backfill.from', :'from', FALSE) AS from,
-    set_config('snapshot_backfill.to', :'to', FALSE) AS to,
+    set_config('snapshot_backfill.from', :'from', FALSE) AS "from",
+    set_config('snapshot_backfill.to', :'to', FALSE) AS "to",
     set_config('snapshot_backfill.reason', :'reason', FALSE) AS reason
 \gset
 

@@ -22,7 +22,9 @@ BEGIN
                 = 'd96a2f06b921592168e2a91c47fe00de623d17838fd101ee51a71e4c859f7e1f'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_day date'),
-            ('result', pg_get_function_result(pg_proc.oid) = 'TABLE(company_id text, plan_code text, product_line_code text, product_line_name text, is_strategic boolean, is_existing boolean)'),
+            ('result', pg_get_function_result(pg_proc.oid)
+                = 'TABLE(company_id text, plan_code text, product_line_code text, '
+                'product_line_name text, is_strategic boolean, is_existing boolean)'),
             ('not strict', NOT proisstrict),
             ('volatility', provolatile = 's'),
             ('parallel safety', proparallel = 'u'),

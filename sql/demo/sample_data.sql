@@ -118,8 +118,8 @@ name_parts AS (
                             '传媒,环保,农业,贸易,置业',
                             ','))[1 + name_no % 25] AS trade,
            CASE WHEN rank BETWEEN 10100 AND 10157 THEN '事业发展中心'
-                WHEN rank % 5 = 0                 THEN '股份有限公司'
-                WHEN rank % 7 = 0                 THEN '集团有限公司'
+                WHEN rank % 5 = 0 THEN '股份有限公司'
+                WHEN rank % 7 = 0 THEN '集团有限公司'
                 ELSE '有限公司'
            END AS legal_form
       FROM name_numbered
@@ -166,8 +166,8 @@ planned AS (
     SELECT numbered.*,
            rank * 8 + group_no AS contract_no,
            -- 900 plans of one customer each, 207 collective ones, and 20 of public bodies.
-           CASE WHEN group_no IN (4, 5)             THEN 1107 + rank % 20
-                WHEN group_no = 2 OR rank >= 900    THEN 900 + rank % 207
+           CASE WHEN group_no IN (4, 5) THEN 1107 + rank % 20
+                WHEN group_no = 2 OR rank >= 900 THEN 900 + rank % 207
                 ELSE rank
            END AS plan_no,
            -- 322 contracts are recent: 192 with AUM take the place of those that end in
@@ -234,7 +234,7 @@ earlier_versions AS (
     SELECT sample_contract.*,
            started_on AS valid_from,
            CASE WHEN contract_no % 211 = 5 THEN changed_on - 120  -- it came back after a gap
-                WHEN contract_no % 11 < 5  THEN changed_on        -- its successor's first day
+                WHEN contract_no % 11 < 5 THEN changed_on        -- its successor's first day
                 ELSE changed_on - 1                               -- its own last day
            END AS valid_to
       FROM sample_contract

@@ -73,7 +73,7 @@ BEGIN
 
     RETURN QUERY
     SELECT *
-    FROM jsonb_to_recordset(v_differences) AS difference (
+    FROM jsonb_to_recordset(v_differences) AS (
         check_name text, severity text, violations bigint, detail text, sample jsonb
     );
 END
@@ -764,9 +764,12 @@ SELECT results_eq(
 SELECT customer.restate_monthly_snapshot('2026-02-28', 'history') AS result \gset
 
 SELECT is(
-    (SELECT array_agg(company_id || ' ' || product_line_code ORDER BY company_id COLLATE "C")
-     FROM customer.fct_customer_business_monthly_status
-     WHERE snapshot_month = '2026-02-28' AND product_line_code LIKE '%PL'),
+    (
+        SELECT array_agg(company_id || ' ' || product_line_code ORDER BY company_id COLLATE "C")
+        FROM customer.fct_customer_business_monthly_status
+        WHERE snapshot_month = '2026-02-28'
+            AND product_line_code LIKE '%PL'
+    ),
     '{1 23PL,12 3PL}',
     'and restating removes it, and it alone'
 );

@@ -125,8 +125,12 @@ SELECT results_eq(
 );
 
 SELECT is(
-    (SELECT sum(customers) FROM customer.monthly_status_trend
-     WHERE snapshot_month = '2026-01-31' AND product_line_code IS NOT NULL),
+    (
+        SELECT sum(customers)
+        FROM customer.monthly_status_trend
+        WHERE snapshot_month = '2026-01-31'
+            AND product_line_code IS NOT NULL
+    ),
     4::numeric,
     'premise: the customers of the product lines add up to more than those of the total'
 );

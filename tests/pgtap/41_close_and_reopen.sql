@@ -167,7 +167,8 @@ SELECT is(
     ARRAY[
         '55000',
         'month 2026-01-31 is not closed',
-        'It can be refreshed and restated as it is. Closed months: SELECT snapshot_month FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL;'
+        'It can be refreshed and restated as it is. '
+        'Closed months: SELECT snapshot_month FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL;'
     ],
     'a month that is open cannot be reopened'
 );

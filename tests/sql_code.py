@@ -23,6 +23,9 @@ from pglast import ast
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = ("deploy", "revert", "verify", "sql", "tests")
 
+# SAVEPOINT, SET a.b, CREATE OPERATOR, CREATE RULE and their like.
+UNKNOWN_TO_LINTER = (ast.TransactionStmt, ast.VariableSetStmt, ast.DefineStmt, ast.RuleStmt)
+
 # Its keywords are aligned at their right ends.
 OWN_LAYOUT = Path("sql/demo")
 
@@ -129,7 +132,7 @@ def badly_indented(text: str) -> Iterator[int]:
 def for_linter(script: str) -> str:
     """A script without what is SQL, but unknown to the linter."""
     for raw in reversed(pglast.parse_sql(script)):
-        if isinstance(raw.stmt, ast.TransactionStmt | ast.VariableSetStmt | ast.DefineStmt):
+        if isinstance(raw.stmt, UNKNOWN_TO_LINTER):
             start, end = raw.stmt_location, raw.stmt_location + raw.stmt_len
             # A comment for each of its lines and its semicolon, so that no line moves.
             script = script[:start] + re.sub(r"\S.*", "--", script[start:end]) + script[end + 1 :]
@@ -141,19 +144,19 @@ def check(path: Path, directory: Path) -> list[str]:
     """What is wrong with a file; its copies for the linter go into the directory."""
     script = without_psql((PROJECT / path).read_text(encoding="utf-8"))
     inner_lines: list[str] = []
-    line = 1  # for an error that does not say where it is: where its body begins
+    text, line = script, 1  # what is parsed, and where it begins
     try:
         wrong_lines = list(badly_indented(script))
         for body in bodies(script):
-            line = body.line
+            text, line = body.text, body.line
             wrong_lines += [body.line + number - 1 for number in badly_indented(body.text)]
             for number, query in queries(body):
                 padding = ["--"] * (body.line + number - 2 - len(inner_lines))
                 inner_lines += [*padding, *query.split("\n")]
     except pglast.Error as error:
         message, position = error.args
-        if position is not None:
-            line += script.count("\n", 0, position)
+        if position is not None:  # it is, of PL/pgSQL
+            line += text.count("\n", 0, position)
         return [f"{path}:{line}: {message}"]
 
     copy = directory / path

@@ -82,11 +82,11 @@ BEGIN
             AND NOT atthasdef
             AND attidentity = ''
             AND NOT attisdropped
-            AND attname <> ALL (ARRAY[
+            AND attname NOT IN (
                 'snapshot_month', 'company_id', 'product_line_code', 'product_line_name',
                 'is_strategic', 'is_existing', 'is_new', 'is_winning_this_year',
                 'is_churned_this_year', 'aum_balance', 'plan_count', 'updated_at'
-            ])
+            )
         UNION ALL
         -- One that is missing is added below.
         SELECT 'primary key', 'PRIMARY KEY (snapshot_month, company_id, product_line_code)', v_primary_key.definition

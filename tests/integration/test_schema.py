@@ -7,7 +7,7 @@ import re
 import pytest
 from support import PROJECT, run, succeed
 
-GOLDEN = PROJECT / "tests" / "golden" / "schema.sql"
+GOLDEN = PROJECT / "tests" / "golden" / "schema.txt"
 UPDATE = "UPDATE_GOLDEN=1 scripts/test -k schema_is_as_reviewed"
 # The version of PostgreSQL whose pg_dump wrote the file.
 MAJOR = 15
@@ -38,7 +38,7 @@ def package_schema(package: str, source: str) -> str:
 
 @pytest.mark.distribution
 def test_schema_is_as_reviewed(package_template, source_template):
-    """Compares what is deployed with tests/golden/schema.sql, which is rewritten by
+    """Compares what is deployed with tests/golden/schema.txt, which is rewritten by
 
     UPDATE_GOLDEN=1 scripts/test -k schema_is_as_reviewed
 
@@ -47,7 +47,7 @@ def test_schema_is_as_reviewed(package_template, source_template):
     """
     major = int(re.search(r"\d+", succeed(run("pg_dump", "--version")))[0])
     if major != MAJOR:
-        pytest.skip(f"tests/golden/schema.sql is in the words of pg_dump {MAJOR}, not {major}")
+        pytest.skip(f"tests/golden/schema.txt is in the words of pg_dump {MAJOR}, not {major}")
     schema = package_schema(package_template, source_template)
     if os.environ.get("UPDATE_GOLDEN") == "1":
         GOLDEN.write_text(schema, encoding="utf-8")
@@ -56,7 +56,7 @@ def test_schema_is_as_reviewed(package_template, source_template):
     difference = difflib.unified_diff(
         expected.splitlines(),
         schema.splitlines(),
-        "tests/golden/schema.sql",
+        "tests/golden/schema.txt",
         "deployed",
         lineterm="",
     )

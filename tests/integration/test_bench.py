@@ -1,0 +1,165 @@
+"""The benchmark measures what it says, and the package keeps its lead.
+
+The figures themselves are for scripts/bench on a quiet machine. Here a month is filled and re-run
+twice by each contender, so that what does not depend on the machine is exact.
+"""
+
+import bench
+import pytest
+import report
+
+pytestmark = pytest.mark.distribution
+
+ROWS = 19_524
+
+
+@pytest.fixture(scope="module")
+def databases():
+    with bench.databases_for([bench.MAIN]) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="module")
+def results(databases):
+    return bench.run_situations(databases, bench.SITUATIONS, runs=2, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def by_name(results):
+    return {(result.situation, result.contender): result for result in results}
+
+
+def test_every_contender_runs_in_every_situation(by_name):
+    rivals = {"package", "row by row", "delete and insert"}
+    assert {
+        situation: {contender for name, contender in by_name if name == situation}
+        for situation, _ in by_name
+    } == {
+        "first fill": rivals | {"floor"},
+        "re-run, nothing changed": rivals | {"materialized view"},
+        "re-run, 1 % changed": rivals | {"materialized view"},
+        "re-run, 20 % changed": rivals | {"materialized view"},
+    }
+    assert not any(result.timed_out for result in by_name.values())
+
+
+@pytest.mark.parametrize(
+    ("situation", "contender", "written", "dead"),
+    [
+        ("first fill", "package", ROWS, 0),
+        ("first fill", "row by row", ROWS, 0),
+        ("first fill", "delete and insert", ROWS, 0),
+        ("first fill", "floor", ROWS, 0),
+        ("re-run, nothing changed", "package", 0, 0),
+        ("re-run, nothing changed", "row by row", ROWS, ROWS),
+        ("re-run, nothing changed", "delete and insert", 2 * ROWS, ROWS),
+        ("re-run, nothing changed", "materialized view", 0, 0),
+        ("re-run, 1 % changed", "package", 190, 190),
+        ("re-run, 1 % changed", "row by row", ROWS, ROWS),
+        ("re-run, 1 % changed", "materialized view", 380, 190),
+        ("re-run, 20 % changed", "package", 3_870, 3_870),
+        ("re-run, 20 % changed", "row by row", ROWS, ROWS),
+        ("re-run, 20 % changed", "materialized view", 7_740, 3_870),
+    ],
+)
+def test_rows_written_and_left_dead(by_name, situation, contender, written, dead):
+    result = by_name[situation, contender]
+    assert (result.written, result.dead) == ([written] * 2, [dead] * 2)
+
+
+def test_bars_that_depend_on_no_clock_are_met(results):
+    figures = {(ratio.situation, ratio.what): ratio for ratio in report.ratios(results)}
+    for key in (
+        ("re-run, nothing changed", "kB of WAL of the package"),
+        ("re-run, nothing changed", "rows written by the package"),
+        ("re-run, 1 % changed", "% of row by row's WAL"),
+        ("re-run, 20 % changed", "% of updates HOT"),
+    ):
+        assert figures[key].met, figures[key]
+
+
+@pytest.mark.parametrize(
+    ("situation", "lead"),
+    [
+        ("first fill", 0.7),
+        ("re-run, nothing changed", 3),
+        ("re-run, 1 % changed", 2.5),
+        ("re-run, 20 % changed", 2),
+    ],
+)
+def test_lead_over_row_by_row_is_not_lost(by_name, situation, lead):
+    """Well below the bars: another process may take the processor at any time."""
+    rival, package = by_name[situation, "row by row"], by_name[situation, "package"]
+    assert min(rival.times) >= lead * min(package.times)
+
+
+def test_contender_with_other_rows_is_not_measured(databases, monkeypatch):
+    wrong = bench.MONTH_QUERY.replace("DATE '2026-02-01'", "DATE '2026-01-31'")
+    assert wrong != bench.MONTH_QUERY  # it leaves out the last day of the month
+    monkeypatch.setattr(bench, "MONTH_QUERY", wrong)
+    with pytest.raises(SystemExit, match=r"first fill, platform's indexes.*: rows differ"):
+        bench.run_situations(databases, bench.SITUATIONS[:1], runs=1, timeout=60)
+
+
+def test_contender_that_gives_up_counts_as_that_slow_and_is_not_waited_for_again(
+    databases, monkeypatch
+):
+    tries = []
+
+    def slow(session):
+        tries.append(session)
+        session.execute("SELECT pg_sleep(60)")
+
+    monkeypatch.setitem(bench.CONTENDERS, "row by row", slow)
+    results = bench.run_situations(databases, bench.SITUATIONS[:2], runs=2, timeout=5)
+
+    [result] = [result for result in results if result.contender == "row by row"]
+    assert (result.situation, result.timed_out, result.times) == ("first fill", True, [5])
+    assert len(tries) == 1
+    [ratio, *_] = report.ratios(results)
+    assert (ratio.what, ratio.least) == ("row by row : package", True)
+
+
+def measurement(contender: str, situation: str, time: float, **state) -> bench.Measurement:
+    result = bench.Measurement(situation, bench.Variant(**state), contender)
+    result.times = [time, 99, time, 0, time]
+    return result
+
+
+def test_ratios_are_of_medians_and_held_to_their_bars():
+    figures = {
+        (ratio.situation, ratio.what): (ratio.value, ratio.met)
+        for ratio in report.ratios(
+            [
+                measurement("package", "first fill", 2),
+                measurement("row by row", "first fill", 1),
+                measurement("floor", "first fill", 1.5),
+                measurement("package", "first fill", 3, analysed=False),
+                measurement("package", "first fill", 2.5, other_months=36),
+            ]
+        )
+    }
+    assert figures == {
+        ("first fill", "row by row : package"): (0.5, False),
+        ("first fill", "package : floor"): (pytest.approx(1.333, abs=0.001), True),
+        ("first fill", "never analysed : fresh statistics"): (1.5, True),
+        ("first fill", "36 other months : none"): (1.25, False),
+    }
+
+
+def test_growth_is_of_the_time_a_row():
+    figures = [
+        (ratio.what, ratio.value, ratio.met)
+        for ratio in report.growth(
+            [
+                measurement("package", "first fill", 1),
+                measurement("package", "first fill", 12, scale=10),
+                measurement("row by row", "first fill", 500, scale=10),
+                measurement("package", "first fill", 70, scale=50),
+            ]
+        )
+    ]
+    assert figures == [
+        ("time a row at 10 × : at 1 ×", 1.2, True),
+        ("time a row at 50 × : at 1 ×", 1.4, False),
+    ]

@@ -726,6 +726,8 @@ def test_uv_brings_what_it_needs(connection, operator, source, tmp_path):
             UV_PYTHON=os.path.realpath(sys.executable),
             UV_PYTHON_DOWNLOADS="never",
             UV_NO_CONFIG="1",
+            # As pip does; uv has certificates of its own otherwise.
+            UV_SYSTEM_CERTS="1",
         )
     )
 

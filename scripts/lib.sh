@@ -133,28 +133,32 @@ forget_user_settings() {
     export SQITCH_USER_CONFIG=/dev/null SQITCH_SYSTEM_CONFIG=/dev/null
 }
 
-# in_private_server [-o NAME=VALUE]… COMMAND…: run the command, which may be a
-# function of this shell, while a throw-away PostgreSQL server of its own runs
-# and the PG* variables point to it. -o sets a server parameter.
+# in_private_server [-v MAJOR] [-o NAME=VALUE]… COMMAND…: run the command, which may
+# be a function of this shell, while a throw-away PostgreSQL server of its own runs
+# and the PG* variables point to it. -o sets a server parameter; -v chooses another
+# version than the distribution's, and needs servers.sh.
 #
 # pg_virtualenv makes the server in a temporary directory and removes it when
 # the command that it was given ends. That command is here a "cat" that waits
 # for this shell to close the pipe, or to end, be it by SIGKILL. Signals that
 # Ctrl-C or a closed terminal send to all are for this shell alone to act on.
 in_private_server() {
-    local options=() output setting
+    local major=$postgres_major server_of=distribution_server options=() output setting
+    if [ "$1" = -v ]; then
+        major=$2
+        shift 2
+    fi
+    [ "$major" = "$postgres_major" ] || server_of=other_server
     while [ "$1" = -o ]; do
         options+=(-o "$2")
         shift 2
     done
 
     forget_user_settings
-    # USER: so that the superuser is called postgres whoever runs this.
     # shellcheck disable=SC2016
     coproc server {
         trap '' HUP INT TERM
-        USER=postgres exec pg_virtualenv -t -v "$postgres_major" \
-            -c '--locale=C.UTF-8 --encoding=UTF8' "${options[@]}" \
+        "$server_of" "$major" "${options[@]}" \
             bash -c 'env | grep "^PG" >&3; echo ready >&3; exec 3>&-; cat' \
             3>&1 >"$scratch/server.log" 2>&1
     }
@@ -172,6 +176,14 @@ in_private_server() {
 
     "$@"
     stop_private_server
+}
+
+# distribution_server MAJOR [-o NAME=VALUE]… COMMAND…
+distribution_server() {
+    local major=$1
+    shift
+    # USER: so that the superuser is called postgres whoever runs this.
+    USER=postgres pg_virtualenv -t -v "$major" -c '--locale=C.UTF-8 --encoding=UTF8' "$@"
 }
 
 stop_private_server() {

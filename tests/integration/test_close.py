@@ -912,6 +912,7 @@ def must_work_as_before(name: str, original: psycopg.Connection) -> None:
         assert change(restored, "update") == 2
 
 
+@pytest.mark.distribution
 def test_full_dump_restores_a_closed_month(
     database, connection, closed, create_test_database, tmp_path: Path
 ):
@@ -925,6 +926,7 @@ def test_full_dump_restores_a_closed_month(
     succeed(sqitch(name, "verify"))
 
 
+@pytest.mark.distribution
 def test_plain_dump_restores_a_closed_month(
     database, connection, closed, create_test_database, tmp_path: Path
 ):
@@ -948,6 +950,7 @@ def new_home(create_test_database, package_template) -> str:
     return name
 
 
+@pytest.mark.distribution
 @pytest.mark.parametrize("dumped", ["the package's tables", "the data alone", "everything"])
 def test_data_alone_is_restored_without_triggers(
     database, connection, closed, new_home, tmp_path: Path, dumped
@@ -981,6 +984,7 @@ def test_data_alone_is_restored_without_triggers(
     must_work_as_before(new_home, connection)
 
 
+@pytest.mark.distribution
 def test_data_alone_does_not_restore_with_triggers(
     database, connection, closed, new_home, tmp_path: Path
 ):
@@ -999,6 +1003,7 @@ def test_data_alone_does_not_restore_with_triggers(
         assert everything(restored) == {table: [] for table, _ in STORED}
 
 
+@pytest.mark.distribution
 def test_data_alone_is_not_restored_into_a_month_that_is_closed(
     database, connection, closed, new_home, tmp_path: Path
 ):

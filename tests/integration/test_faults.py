@@ -640,7 +640,6 @@ def connected(server: Server) -> Iterator[dict[str, psycopg.Connection]]:
         }
 
 
-@pytest.mark.distribution
 @pytest.mark.parametrize("crash", CRASHES)
 def test_month_is_as_before_or_complete_after_a_crash(server, crash):
     """Every case is at every place, each with a month of its own, when the server stops."""
@@ -725,7 +724,6 @@ def test_month_is_as_before_or_complete_after_a_crash(server, crash):
             )
 
 
-@pytest.mark.distribution
 def test_server_killed_at_any_moment_leaves_all_or_nothing(server):
     """At moments spread over the time that a refresh takes, its commit included."""
     choice = random.Random(20260131)
@@ -856,7 +854,6 @@ def test_restore_without_privileges_is_noticed_by_verify(
     assert "EXECUTE by PUBLIC" in fail(verify(name))
 
 
-@pytest.mark.distribution
 def test_comparing_dumps_notices_damage(create_test_database, package_template):
     """A premise: a trigger, a comment or a right that is lost shows."""
     name = create_test_database(package_template)

@@ -475,6 +475,59 @@ def test_load_does_not_wait_for_a_refresh_under_way(session, connection, hasty, 
     assert errors_in(connection) == []
 
 
+# What README says is locked. READ: by whoever reads; only a change of the table itself waits.
+READ = {"AccessShareLock"}
+SOURCES = (
+    "customer.customer_plan_contract",
+    'customer."当年中标"',
+    'customer."当年流失"',
+    'business."规模明细"',
+)
+
+
+def table_locks(connection: psycopg.Connection, holder: psycopg.Connection) -> dict[str, set[str]]:
+    """The locks that a session holds on tables of the package and of the source system."""
+    locks: dict[str, set[str]] = {}
+    for table, mode in connection.execute(
+        """
+        SELECT relation::regclass::text, mode
+        FROM pg_locks
+        JOIN pg_class
+            ON pg_class.oid = relation
+        WHERE pid = %s
+            AND relnamespace = ANY ('{customer,business,mapping}'::regnamespace[])
+            AND relkind = 'r'
+        """,
+        [holder.info.backend_pid],
+    ):
+        locks.setdefault(table, set()).add(mode)
+    return locks
+
+
+def test_locks_are_the_weakest_that_writing_takes(session, connection, source):
+    """On no table one that another reader or writer waits for, and all gone at the end."""
+    refresher = session()
+    written = {
+        FACT: READ | {"RowExclusiveLock"},
+        CONTROL: {"RowShareLock", "RowExclusiveLock"},
+        LOG: {"RowExclusiveLock"},
+        **dict.fromkeys(SOURCES, READ),
+    }
+
+    write(refresher)
+    assert table_locks(connection, refresher) == written | {
+        # By the foreign keys of new rows.
+        'customer."年金客户"': {"RowShareLock"},
+        'mapping."产品线"': {"RowShareLock"},
+    }
+
+    refresher.commit()
+    assert table_locks(connection, refresher) == {}
+
+    write(refresher)
+    assert table_locks(connection, refresher) == written
+
+
 # New rows refer to their customers, and a foreign key locks what it refers to.
 CUSTOMER_LOCKS = {
     "FOR NO KEY UPDATE": "SELECT FROM customer.\"年金客户\" WHERE company_id = 'C1' {}",

@@ -107,6 +107,14 @@ def test_files_that_it_names_exist():
     assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
 
 
+def test_tests_that_keep_its_promises_exist():
+    named = re.findall(r"`((?:integration|pgtap)/\w+\.(?:py|sql))(?:::(\w+))?`", README)
+    assert len(named) >= 15
+    for file, test in named:
+        content = (PROJECT / "tests" / file).read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in content, test
+
+
 def test_changelog_names_all_that_a_user_meets():
     changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
     deploy = "".join(path.read_text("utf-8") for path in sorted((PROJECT / "deploy").glob("*.sql")))

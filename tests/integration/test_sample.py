@@ -285,6 +285,37 @@ def test_change_of_one_contract_writes_one_row(connection):
     assert len(before.items() - after.items()) == len(after.items() - before.items()) == 1
 
 
+SOURCE_TABLES = (
+    "customer.customer_plan_contract",
+    'customer."当年中标"',
+    'customer."当年流失"',
+    'customer."年金客户"',
+    'business."规模明细"',
+)
+
+
+def test_sources_are_left_as_they_are(connection):
+    """Each row where it was and what it was; foreign keys lock customers, which does not show."""
+
+    def sources() -> dict[str, tuple]:
+        return {
+            table: connection.execute(
+                f"SELECT count(*), sum(hashtextextended(ctid::text || source::text, 0))"
+                f" FROM {table} AS source"
+            ).fetchone()
+            for table in (*SOURCE_TABLES, 'mapping."产品线"')
+        }
+
+    before = sources()
+    assert before["customer.customer_plan_contract"][0] == 22_997
+
+    refresh(connection)
+    connection.execute("SELECT customer.restate_monthly_snapshot('2025-12-31', 'history')")
+    connection.execute("SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')")
+
+    assert sources() == before
+
+
 # --- Speed -------------------------------------------------------------------
 
 
@@ -354,15 +385,6 @@ def test_without_indexes_on_detail_it_takes_at_most_three_times_as_long(connecti
     with_indexes, without_indexes = medians(with_indexes), medians(without_indexes)
     assert without_indexes.first_fill <= 3 * with_indexes.first_fill
     assert without_indexes.rerun <= 3 * with_indexes.rerun
-
-
-SOURCE_TABLES = (
-    "customer.customer_plan_contract",
-    'customer."当年中标"',
-    'customer."当年流失"',
-    'customer."年金客户"',
-    'business."规模明细"',
-)
 
 
 def test_quick_on_tables_never_analysed(connection):

@@ -102,6 +102,8 @@ find_postgres_major() {
     fi
     postgres_major=${version%%[!0-9]*}
     [ -n "$postgres_major" ] || fail "apt finds no package postgresql; are its sources right, is the network up?"
+    [ "$postgres_major" -ge 15 ] ||
+        fail "the package needs PostgreSQL 15 or later, and this distribution has $postgres_major."
 }
 
 # --- Python ------------------------------------------------------------------

@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 #
 # PostgreSQL servers of other major versions than the distribution's. They are npm's
-# @embedded-postgres packages, with initdb, pg_ctl and postgres only: the clients are
-# the distribution's.
+# @embedded-postgres packages, with initdb, pg_ctl and postgres only. The clients are the
+# distribution's, but for pg_dump, which refuses servers newer than itself: PyPI has one.
 
 # These exactly. Where the distribution's version is one of them, the distribution's is used.
 declare -A server_packages=(
@@ -71,16 +71,17 @@ other_server() {
 
     export PGHOST=localhost PGPORT PGUSER=postgres PGDATABASE=postgres PGPASSWORD
     PGPASSWORD=$(</proc/sys/kernel/random/uuid)
-    # One that nobody uses, from where pg_createcluster takes none.
-    PGPORT=$(/usr/bin/python3 -c 'import socket
-with socket.create_server(("localhost", 0)) as free:
-    print(free.getsockname()[1])')
     printf '%s\n' "$PGPASSWORD" >"$server_folder/password"
     [ "$(id -u)" != 0 ] || chown -R postgres: "$server_folder"
 
     as_server_user "$programs/bin/initdb" --pgdata="$data" --username="$PGUSER" \
         --pwfile="$server_folder/password" --auth=scram-sha-256 \
         --locale=C.UTF-8 --encoding=UTF8 --no-sync
+    # A port that nobody uses, from where pg_createcluster takes none; asked for at the last
+    # moment, lest someone else get it.
+    PGPORT=$(/usr/bin/python3 -c 'import socket
+with socket.create_server(("localhost", 0)) as free:
+    print(free.getsockname()[1])')
     settings+=("listen_addresses=localhost" "port=$PGPORT" "unix_socket_directories=$server_folder")
     as_server_user "$programs/bin/pg_ctl" start --wait --silent --pgdata="$data" \
         --log="$server_folder/log" --options="$(printf -- '-c %s ' "${settings[@]}")" || {
@@ -94,6 +95,6 @@ remove_other_server() {
     local programs=$server_folder/programs
     [ ! -f "$server_folder/data/postmaster.pid" ] ||
         as_server_user "$programs/bin/pg_ctl" stop --mode=immediate --silent \
-            --pgdata="$server_folder/data"
+            --pgdata="$server_folder/data" || true
     rm -rf "$server_folder"
 }

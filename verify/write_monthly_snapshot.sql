@@ -19,7 +19,7 @@ BEGIN
         VALUES
             -- By its hash, so that a body replaced by hand is found.
             ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = '0a095d0b44c8fe3d8cae34e76c82de936c7e3c9608fb6304d29b88e661621ade'),
+                = 'e0b159f3527b262dcdd6b3500c27dd1ddbf49864a6eb2649454b586e8f6ec004'),
             ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
             ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date, p_operation text, p_reason text'),
             ('result', pg_get_function_result(pg_proc.oid) = 'jsonb'),

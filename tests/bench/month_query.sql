@@ -1,5 +1,5 @@
--- One month's rows, each source grouped once and joined: what the delete-and-insert, the
--- materialized view and the floor are made of.
+-- One month's rows, each source grouped once and joined, with keys compared as bytes, as the
+-- package has it: what the delete-and-insert, the materialized view and the floor are made of.
 SELECT
     DATE '2026-01-31' AS snapshot_month,
     contract.company_id,
@@ -14,18 +14,20 @@ SELECT
     contract.plan_count
 FROM (
     SELECT
-        company_id,
-        product_line_code,
+        company_id COLLATE "C" AS company_id,
+        product_line_code COLLATE "C" AS product_line_code,
         max(product_line_name COLLATE "C") AS product_line_name,
         coalesce(bool_or(is_strategic), FALSE) AS is_strategic,
         coalesce(bool_or(is_existing), FALSE) AS is_existing,
         count(DISTINCT plan_code)::integer AS plan_count
     FROM customer.customer_plan_contract
     WHERE valid_to = DATE '9999-12-31'
-    GROUP BY company_id, product_line_code
+    GROUP BY 1, 2
 ) AS contract
 LEFT JOIN (
-    SELECT DISTINCT company_id, "产品线代码" AS product_line_code
+    SELECT DISTINCT
+        company_id COLLATE "C" AS company_id,
+        "产品线代码" COLLATE "C" AS product_line_code
     FROM customer."当年中标"
     WHERE "上报月份" >= DATE '2026-01-01'
         AND "上报月份" < DATE '2027-01-01'
@@ -33,7 +35,9 @@ LEFT JOIN (
     ON award.company_id = contract.company_id
     AND award.product_line_code = contract.product_line_code
 LEFT JOIN (
-    SELECT DISTINCT company_id, "产品线代码" AS product_line_code
+    SELECT DISTINCT
+        company_id COLLATE "C" AS company_id,
+        "产品线代码" COLLATE "C" AS product_line_code
     FROM customer."当年流失"
     WHERE "上报月份" >= DATE '2026-01-01'
         AND "上报月份" < DATE '2027-01-01'
@@ -41,11 +45,14 @@ LEFT JOIN (
     ON loss.company_id = contract.company_id
     AND loss.product_line_code = contract.product_line_code
 LEFT JOIN (
-    SELECT company_id, "产品线代码" AS product_line_code, sum("期末资产规模") AS aum
+    SELECT
+        company_id COLLATE "C" AS company_id,
+        "产品线代码" COLLATE "C" AS product_line_code,
+        sum("期末资产规模") AS aum
     FROM business."规模明细"
     WHERE "月度" >= DATE '2026-01-01'
         AND "月度" < DATE '2026-02-01'
-    GROUP BY company_id, "产品线代码"
+    GROUP BY 1, 2
 ) AS detail
     ON detail.company_id = contract.company_id
     AND detail.product_line_code = contract.product_line_code

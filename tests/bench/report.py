@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FILL = "first fill"
 SAME = "re-run, nothing changed"
+NEW_SESSION = "re-run, new session"
 ONE_PERCENT = "re-run, 1 % changed"
 TWENTY_PERCENT = "re-run, 20 % changed"
 
@@ -23,20 +24,29 @@ TWENTY_PERCENT = "re-run, 20 % changed"
 
 @dataclass(frozen=True)
 class Ratio:
-    """One figure that the package is held to. With a timeout in it, it is a least one."""
+    """One figure that the package is held to."""
 
     situation: str
     what: str
     value: float
     bar: str  # as in "≥ 5" or "≤ 1.4"
-    least: bool = False
+    at: str = ""  # "at least" or "at most", where one of two gave up
 
     @property
     def met(self) -> bool:
+        """Whether it is certain that the bar is met."""
         sign, bound = self.bar.split()
         if sign == "≥":
-            return self.value >= float(bound)
-        return self.value <= float(bound)
+            return self.value >= float(bound) and self.at != "at most"
+        return self.value <= float(bound) and self.at != "at least"
+
+
+def ratio_of_times(
+    situation: str, what: str, over: "Measurement", under: "Measurement", bar: str, scale: int = 1
+) -> Ratio:
+    value = over.median("times") / under.median("times") / scale
+    at = "at least" if over.timed_out else "at most" if under.timed_out else ""
+    return Ratio(situation, what, value, bar, at)
 
 
 def ratios(results: list["Measurement"]) -> Iterator[Ratio]:
@@ -51,10 +61,10 @@ def ratios(results: list["Measurement"]) -> Iterator[Ratio]:
                 return result
         return None
 
-    def times(situation, what, slower, faster, bar):
-        if slower and faster:
-            value = slower.median("times") / faster.median("times")
-            yield Ratio(situation, what, value, bar, least=slower.timed_out)
+    def times(situation, what, over, under, bar):
+        # Of two that gave up, nothing is known.
+        if over and under and not (over.timed_out and under.timed_out):
+            yield ratio_of_times(situation, what, over, under, bar)
 
     def rivals(situation, rival, bar, what=None, **state):
         return times(
@@ -72,17 +82,20 @@ def ratios(results: list["Measurement"]) -> Iterator[Ratio]:
     )
     for situation, bar in ((SAME, "≥ 5"), (ONE_PERCENT, "≥ 4"), (TWENTY_PERCENT, "≥ 3")):
         yield from rivals(situation, "row by row", bar)
+    yield from rivals(NEW_SESSION, "row by row", "≥ 5")
     for situation in (SAME, ONE_PERCENT, TWENTY_PERCENT):
         yield from rivals(situation, "materialized view", "≥ 1")
 
-    if package := find(SAME, "package"):
+    package = find(SAME, "package")
+    if package and not package.timed_out:
         yield Ratio(SAME, "kB of WAL of the package", package.median("wal") / 1000, "≤ 20")
         yield Ratio(SAME, "rows written by the package", package.median("written"), "≤ 0")
     package, rival = find(ONE_PERCENT, "package"), find(ONE_PERCENT, "row by row")
-    if package and rival:
+    if package and rival and package.wal and rival.wal:
         share = 100 * package.median("wal") / rival.median("wal")
         yield Ratio(ONE_PERCENT, "% of row by row's WAL", share, "≤ 5")
-    if package := find(TWENTY_PERCENT, "package"):
+    package = find(TWENTY_PERCENT, "package")
+    if package and not package.timed_out:
         yield Ratio(TWENTY_PERCENT, "% of updates HOT", 100 * package.median("hot"), "≥ 90")
 
     for situation in (FILL, SAME):
@@ -108,9 +121,9 @@ def growth(results: list["Measurement"]) -> Iterator[Ratio]:
             if (result.situation, result.contender) == (situation, "package")
         ]
         for large in sizes[1:]:
-            scale = large.variant.scale / sizes[0].variant.scale
-            value = large.median("times") / sizes[0].median("times") / scale
-            yield Ratio(situation, f"time a row at {large.variant.scale} × : at 1 ×", value, bar)
+            scale = large.variant.scale // sizes[0].variant.scale
+            what = f"time a row at {large.variant.scale} × : at 1 ×"
+            yield ratio_of_times(situation, what, large, sizes[0], bar, scale)
 
 
 # --- Output ------------------------------------------------------------------
@@ -134,10 +147,11 @@ def all_ratios(results: list["Measurement"]) -> list[Ratio]:
     return list(ratios(results))
 
 
-def print_json(results: list["Measurement"]) -> None:
+def print_json(server: str, results: list["Measurement"]) -> None:
     """Every run of every contender, and the ratios."""
     json.dump(
         {
+            "server": server,
             "measurements": [asdict(result) for result in results],
             "ratios": [asdict(ratio) | {"met": ratio.met} for ratio in all_ratios(results)],
         },
@@ -148,9 +162,10 @@ def print_json(results: list["Measurement"]) -> None:
     print()
 
 
-def print_tables(results: list["Measurement"]) -> None:
+def print_tables(server: str, results: list["Measurement"]) -> None:
     """One table for each state of the database, with medians; and one of ratios."""
     console = Console(width=140, highlight=False)
+    console.print(f"{server}\n")
     for variant in dict.fromkeys(result.variant for result in results):
         table = Table(title=variant.label, title_justify="left", box=None, pad_edge=False)
         for heading in ("situation", "contender"):
@@ -161,7 +176,7 @@ def print_tables(results: list["Measurement"]) -> None:
         base = {row.situation: row.median("times") for row in rows if row.contender == "package"}
         for row in rows:
             time = row.median("times")
-            ratio = f"{time / base[row.situation]:.2f}"
+            ratio = f"{time / base[row.situation]:.2f}" if row.situation in base else "–"
             if row.timed_out:
                 cells = [f"> {human_time(time)}", "gave up", f"> {ratio}"]
             else:
@@ -188,7 +203,7 @@ def print_tables(results: list["Measurement"]) -> None:
         table.add_row(
             ratio.situation,
             ratio.what,
-            f"{'> ' if ratio.least else ''}{ratio.value:.2f}",
+            f"{ratio.at} {ratio.value:.2f}".strip(),
             ratio.bar,
             "met" if ratio.met else "MISSED",
         )

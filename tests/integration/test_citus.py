@@ -28,6 +28,8 @@ class Findings(visitors.Visitor):
         if node.action != enums.OnConflictAction.ONCONFLICT_UPDATE:
             return
         self.do_updates += 1
+        if node.whereClause is not None:
+            self.refused.append("DO UPDATE … WHERE")
         for target in node.targetList:
             value = target.val
             if not isinstance(value, ast.ColumnRef) or value.fields[0].sval != "excluded":
@@ -75,6 +77,10 @@ def test_nothing_that_is_deployed_holds_what_citus_refuses():
             "WITH w AS (INSERT INTO t SELECT 1 ON CONFLICT (a) DO UPDATE SET b = CURRENT_DATE)"
             " SELECT * FROM w",
             ["DO UPDATE SET b = something of its own"],
+        ),
+        (
+            "INSERT INTO t SELECT 1 ON CONFLICT (a) DO UPDATE SET b = EXCLUDED.b WHERE f(t.c)",
+            ["DO UPDATE … WHERE"],
         ),
         ("SELECT * FROM (SELECT * FROM a FULL JOIN b USING (c)) AS d", ["FULL JOIN"]),
         ("SELECT * FROM a LEFT JOIN b USING (c)", []),

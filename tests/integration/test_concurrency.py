@@ -239,6 +239,17 @@ def errors_in(connection: psycopg.Connection, month: date = JANUARY) -> list[tup
 
 def reprice(connection: psycopg.Connection, amount: int, company_id: str = "%") -> None:
     """Change the AUM of a customer, or of all, in January."""
+    # In the same order whoever does it: two that meet wait for each other, and no more.
+    connection.execute(
+        """
+        SELECT FROM business."规模明细"
+        WHERE company_id LIKE %s
+            AND "月度" = '2026-01-01'
+        ORDER BY id
+        FOR UPDATE
+        """,
+        [company_id],
+    )
     connection.execute(
         """
         UPDATE business."规模明细"

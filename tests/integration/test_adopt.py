@@ -8,50 +8,24 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from support import Source, catalog, fail, psql, run, shell_command, sqitch, succeed
+from support import (
+    ALEMBIC_TABLE,
+    ALEMBIC_TRIGGER,
+    FACT,
+    Source,
+    catalog,
+    fail,
+    psql,
+    run,
+    shell_command,
+    sqitch,
+    succeed,
+)
 
-FACT = "customer.fct_customer_business_monthly_status"
 NOVEMBER, DECEMBER, JANUARY = date(2025, 11, 30), date(2025, 12, 31), date(2026, 1, 31)
 # As the tests write moments of long ago.
 EARLIER = datetime.fromisoformat("2026-02-03 04:05:06+00:00")
 
-ALEMBIC_TABLE = f"""
-    CREATE TABLE {FACT} (
-        snapshot_month date,
-        company_id varchar,
-        product_line_code varchar(20),
-        product_line_name varchar(50),
-        is_strategic boolean,
-        is_existing boolean,
-        is_new boolean,
-        is_winning_this_year boolean,
-        is_churned_this_year boolean,
-        aum_balance numeric(20, 2),
-        plan_count integer,
-        updated_at timestamptz,
-        PRIMARY KEY (snapshot_month, company_id, product_line_code),
-        CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
-            REFERENCES customer."年金客户" (company_id),
-        CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
-            REFERENCES mapping."产品线" ("产品线代码")
-    );
-    CREATE INDEX idx_snapshot_month ON {FACT} (snapshot_month);
-    CREATE INDEX idx_snapshot_company ON {FACT} (company_id);
-    CREATE INDEX idx_snapshot_product_line ON {FACT} (product_line_code);
-    CREATE INDEX idx_snapshot_month_product ON {FACT} (snapshot_month, product_line_code);
-    CREATE INDEX idx_snapshot_month_brin ON {FACT} USING brin (snapshot_month);
-    CREATE INDEX idx_snapshot_strategic ON {FACT} (snapshot_month) WHERE is_strategic;
-"""
-ALEMBIC_TRIGGER = f"""
-    CREATE FUNCTION customer.touch() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        NEW.updated_at = now();
-        RETURN NEW;
-    END
-    $$;
-    CREATE TRIGGER touch BEFORE UPDATE ON {FACT}
-    FOR EACH ROW EXECUTE FUNCTION customer.touch();
-"""
 # Several months, with what the old service left empty.
 ROWS = f"""
     INSERT INTO customer."年金客户" (company_id) VALUES ('C1'), ('C2');

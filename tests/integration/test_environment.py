@@ -17,10 +17,19 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 from psycopg.types.json import set_json_loads
-from support import Notice, Source, catalog, changes, fail, listen, psql, succeed
-
-FACT = "customer.fct_customer_business_monthly_status"
-
+from support import (
+    ALEMBIC_TABLE,
+    ALEMBIC_TRIGGER,
+    FACT,
+    Notice,
+    Source,
+    catalog,
+    changes,
+    fail,
+    listen,
+    psql,
+    succeed,
+)
 
 # --- A whole life ------------------------------------------------------------
 
@@ -624,44 +633,13 @@ def test_deploying_read_only_is_a_clear_error_and_deploys_nothing(
     assert catalog(name) == before
 
 
-ALEMBIC = f"""
-    CREATE TABLE {FACT} (
-        snapshot_month date,
-        company_id varchar,
-        product_line_code varchar(20),
-        product_line_name varchar(50),
-        is_strategic boolean,
-        is_existing boolean,
-        is_new boolean,
-        is_winning_this_year boolean,
-        is_churned_this_year boolean,
-        aum_balance numeric(20, 2),
-        plan_count integer,
-        updated_at timestamptz,
-        PRIMARY KEY (snapshot_month, company_id, product_line_code),
-        CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
-            REFERENCES customer."年金客户" (company_id),
-        CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
-            REFERENCES mapping."产品线" ("产品线代码")
-    );
-    CREATE FUNCTION customer.touch() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        NEW.updated_at = now();
-        RETURN NEW;
-    END
-    $$;
-    CREATE TRIGGER touch BEFORE UPDATE ON {FACT}
-    FOR EACH ROW EXECUTE FUNCTION customer.touch();
-"""
-
-
 @pytest.mark.parametrize("settings", DEPLOYMENTS.values(), ids=DEPLOYMENTS.keys())
 def test_adopts_the_same_whatever_the_session_sets(
     create_test_database, source_template, deployed, settings
 ):
     """A table that Alembic made, with a trigger that gives way to the package's."""
     name = create_test_database(source_template)
-    succeed(psql(name, "-c", ALEMBIC))
+    succeed(psql(name, "-c", ALEMBIC_TABLE + ALEMBIC_TRIGGER))
 
     deploy(name, "-v", "adopt=true", PGOPTIONS=pgoptions(settings))
 

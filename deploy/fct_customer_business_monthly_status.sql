@@ -29,10 +29,12 @@ SELECT set_config('customer.adopt_snapshots', :'adopt', TRUE) AS adopt
 DO $$
 DECLARE
     v_table CONSTANT regclass := 'customer.fct_customer_business_monthly_status';
+    v_owner CONSTANT name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = v_table);
     v_problems text;
     v_primary_key record;
     v_index regclass;
     v_trigger record;
+    v_constraint record;
 BEGIN
     IF NOT current_setting('customer.adopt_snapshots')::boolean THEN
         RAISE EXCEPTION 'table % exists already', v_table
@@ -41,7 +43,10 @@ BEGIN
                 HINT = 'To adopt it and keep its rows: "sqitch deploy --set adopt=true". Nothing has been changed.';
     END IF;
 
-    LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE;
+    -- Another role may not be allowed to; the list of problems tells it why.
+    IF v_owner = current_user THEN
+        LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE;
+    END IF;
 
     SELECT conname AS name, pg_get_constraintdef(oid) AS definition
     INTO v_primary_key
@@ -52,7 +57,11 @@ BEGIN
     SELECT string_agg(format('%s: %s expected, %s found', name, expected, coalesce(actual, 'none')), E'\n    ' ORDER BY name COLLATE "C")
     INTO v_problems
     FROM (
-        SELECT 'column ' || name AS name, expected, format_type(atttypid, atttypmod) AS actual
+        SELECT
+            'column ' || name AS name,
+            expected,
+            format_type(atttypid, atttypmod)
+                || CASE WHEN attcollation = typcollation THEN '' ELSE ' COLLATE ' || attcollation::regcollation END AS actual
         FROM (
             VALUES
                 ('snapshot_month', 'date'),
@@ -72,6 +81,8 @@ BEGIN
             ON attrelid = v_table
             AND attname = name
             AND NOT attisdropped
+        LEFT JOIN pg_type
+            ON pg_type.oid = atttypid
         UNION ALL
         -- The package would have no value for it.
         SELECT 'column ' || attname, 'none, or a default', 'NOT NULL without default'
@@ -91,6 +102,8 @@ BEGIN
         -- One that is missing is added below.
         SELECT 'primary key', 'PRIMARY KEY (snapshot_month, company_id, product_line_code)', v_primary_key.definition
         WHERE v_primary_key.name IS NOT NULL
+        UNION ALL
+        SELECT 'owner', current_user, v_owner
         UNION ALL
         SELECT 'row security', 'off', CASE WHEN relrowsecurity THEN 'on' ELSE 'off' END
         FROM pg_class
@@ -165,27 +178,68 @@ BEGIN
                 HINT = 'Correct or delete these rows and deploy again. Nothing has been changed.';
     END IF;
 
-    -- Its own timestamp trigger gives way to ours; so does the function behind it, unless
-    -- something else uses it.
+    -- Its own timestamp trigger gives way to ours: one whose function has a statement that
+    -- assigns NEW.updated_at or selects into it, or is contrib's moddatetime. Comments are
+    -- no statements. Other triggers are for their owners to judge.
     FOR v_trigger IN
-        SELECT tgname AS name, tgfoid::regprocedure AS function
+        SELECT
+            tgname AS name,
+            tgfoid::regprocedure AS function,
+            tgfoid::regprocedure::text AS function_name,
+            tgtype & 16 <> 0 AS is_for_update,
+            prosrc = 'moddatetime' AND encode(tgargs, 'escape') = E'updated_at\\000'
+                OR code ~* E'(;|\\y(begin|then|else|loop)\\y)\\s*"?new"?\\s*\\.\\s*"?updated_at"?\\s*:?='
+                OR code ~* E'\\yinto\\s+(strict\\s+)?([^\\s,;()]+\\s*,\\s*)*"?new"?\\s*\\.\\s*"?updated_at\\y' AS is_timestamp,
+            pg_get_userbyid(proowner) = current_user AND NOT EXISTS (
+                SELECT
+                FROM pg_depend
+                WHERE classid = 'pg_proc'::regclass
+                    AND objid = tgfoid
+                    AND deptype = 'e'
+            ) AS is_own_function
         FROM pg_trigger
         JOIN pg_proc
             ON pg_proc.oid = tgfoid
+        CROSS JOIN regexp_replace(
+            regexp_replace(prosrc, E'/\\*.*?\\*/', ' ', 'g'), E'--[^\\n\\r]*', ' ', 'g'
+        ) AS code
         WHERE tgrelid = v_table
             AND NOT tgisinternal
-            AND prosrc ~* E'\\ynew\\.updated_at\\s*:?='
+            -- Before, and for each row; no other can set a value.
+            AND tgtype & 3 = 3
+        ORDER BY tgname
     LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.name, v_table);
+        IF v_trigger.is_timestamp THEN
+            EXECUTE format('DROP TRIGGER %I ON %s', v_trigger.name, v_table);
+            RAISE NOTICE 'trigger % is dropped: trg_snapshot_updated_at takes its place', v_trigger.name;
 
-        IF NOT EXISTS (
-            SELECT
-            FROM pg_depend
-            WHERE refclassid = 'pg_proc'::regclass
-                AND refobjid = v_trigger.function
-        ) THEN
-            EXECUTE format('DROP FUNCTION %s', v_trigger.function);
+            IF v_trigger.is_own_function AND NOT EXISTS (
+                SELECT
+                FROM pg_depend
+                WHERE refclassid = 'pg_proc'::regclass
+                    AND refobjid = v_trigger.function
+            ) THEN
+                EXECUTE format('DROP FUNCTION %s', v_trigger.function_name);
+                RAISE NOTICE 'function % is dropped: nothing else used it', v_trigger.function_name;
+            END IF;
+        ELSIF v_trigger.is_for_update THEN
+            RAISE NOTICE 'trigger % stays: see that it leaves updated_at to the package', v_trigger.name;
         END IF;
+    END LOOP;
+
+    -- They are made anew below, whatever they were like.
+    FOR v_index IN
+        SELECT indexrelid::regclass
+        FROM pg_index
+        JOIN pg_class
+            ON pg_class.oid = indexrelid
+        WHERE indrelid = v_table
+            AND relname IN (
+                'idx_snapshot_month', 'idx_snapshot_company', 'idx_snapshot_product_line',
+                'idx_snapshot_month_product', 'idx_snapshot_month_brin', 'idx_snapshot_strategic'
+            )
+    LOOP
+        EXECUTE format('DROP INDEX %s', v_index);
     END LOOP;
 
     -- What the old service left empty. updated_at stays as it is.
@@ -208,6 +262,27 @@ BEGIN
     -- cannot be altered.
     SET CONSTRAINTS ALL IMMEDIATE;
 
+    -- What would stand beside ours, or in its way; ours are made anew, whatever they were like.
+    FOR v_constraint IN
+        SELECT conname AS name, pg_get_constraintdef(oid) AS definition
+        FROM pg_constraint
+        WHERE conrelid = v_table
+            AND (
+                conname IN ('fk_snapshot_company', 'fk_snapshot_product_line', 'chk_snapshot_month_end')
+                OR contype = 'f' AND EXISTS (
+                    SELECT
+                    FROM pg_attribute
+                    WHERE attrelid = conrelid
+                        AND conkey = ARRAY[attnum]
+                        AND attname IN ('company_id', 'product_line_code')
+                )
+            )
+        ORDER BY conname
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v_table, v_constraint.name);
+        RAISE NOTICE 'constraint % gives way to the package''s: %', v_constraint.name, v_constraint.definition;
+    END LOOP;
+
     ALTER TABLE customer.fct_customer_business_monthly_status
         ALTER COLUMN snapshot_month SET NOT NULL,
         ALTER COLUMN company_id SET NOT NULL,
@@ -229,14 +304,10 @@ BEGIN
         ALTER COLUMN plan_count SET DEFAULT 0,
         ALTER COLUMN updated_at SET NOT NULL,
         ALTER COLUMN updated_at SET DEFAULT CURRENT_TIMESTAMP,
-        -- Whatever they were like.
-        DROP CONSTRAINT IF EXISTS fk_snapshot_company,
         ADD CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
             REFERENCES customer."年金客户" (company_id),
-        DROP CONSTRAINT IF EXISTS fk_snapshot_product_line,
         ADD CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
             REFERENCES mapping."产品线" ("产品线代码"),
-        DROP CONSTRAINT IF EXISTS chk_snapshot_month_end,
         ADD CONSTRAINT chk_snapshot_month_end CHECK (
             isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
         ),
@@ -252,21 +323,6 @@ BEGIN
             v_table, v_primary_key.name
         );
     END IF;
-
-    -- They are made anew below, whatever they were like.
-    FOR v_index IN
-        SELECT indexrelid::regclass
-        FROM pg_index
-        JOIN pg_class
-            ON pg_class.oid = indexrelid
-        WHERE indrelid = v_table
-            AND relname IN (
-                'idx_snapshot_month', 'idx_snapshot_company', 'idx_snapshot_product_line',
-                'idx_snapshot_month_product', 'idx_snapshot_month_brin', 'idx_snapshot_strategic'
-            )
-    LOOP
-        EXECUTE format('DROP INDEX %s', v_index);
-    END LOOP;
 
     RAISE NOTICE 'table % is adopted with its % rows', v_table, (
         SELECT count(*)

@@ -51,7 +51,8 @@ BEGIN
     WHERE fact NOT IN (
         SELECT fact
         FROM (
-            SELECT format('column %s %s%s%s%s', attname, format_type(atttypid, atttypmod),
+            SELECT format('column %s %s%s%s%s%s', attname, format_type(atttypid, atttypmod),
+                CASE WHEN attcollation <> typcollation THEN ' COLLATE ' || attcollation::regcollation END,
                 CASE WHEN attnotnull THEN ' NOT NULL' END,
                 coalesce(
                     ' DEFAULT ' || pg_get_expr(adbin, adrelid),
@@ -60,6 +61,8 @@ BEGIN
                 CASE WHEN col_description(attrelid, attnum) <> '' THEN ', with comment' END
             ) AS fact
             FROM pg_attribute
+            JOIN pg_type
+                ON pg_type.oid = atttypid
             LEFT JOIN pg_attrdef
                 ON adrelid = attrelid
                 AND adnum = attnum

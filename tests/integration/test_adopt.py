@@ -14,6 +14,7 @@ from support import (
     FACT,
     Source,
     catalog,
+    changes,
     fail,
     psql,
     run,
@@ -166,6 +167,182 @@ def test_its_own_timestamp_trigger_gives_way_to_ours(database, old):
     assert moved == [False, True, True, True]
 
 
+def told(output: subprocess.CompletedProcess[str], kind: str) -> list[str]:
+    """The notices about objects of one kind."""
+    return re.findall(rf"NOTICE:  ({kind} .*)", output.stderr)
+
+
+def timestamp_trigger(body: str, event: str = "BEFORE UPDATE") -> str:
+    """Instead of the old table's own."""
+    return f"""
+        CREATE OR REPLACE FUNCTION customer.touch() RETURNS trigger LANGUAGE plpgsql AS $$
+        {body}
+        $$;
+        CREATE OR REPLACE TRIGGER touch {event} ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION customer.touch()
+    """
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN NEW.updated_at := now(); RETURN NEW; END",
+        "begin new.updated_at=now(); return new; end",
+        'BEGIN NEW."updated_at" := now(); RETURN NEW; END',
+        'BEGIN "new" . "updated_at" := now(); RETURN NEW; END',
+        "BEGIN NEW.plan_count := 1;NEW.updated_at := now(); RETURN NEW; END",
+        "BEGIN IF NEW <> OLD THEN NEW.updated_at = now(); END IF; RETURN NEW; END",
+        "BEGIN IF NEW = OLD THEN RETURN NEW; ELSE NEW.updated_at = now(); END IF; RETURN NEW; END",
+        "BEGIN LOOP NEW.updated_at = now(); EXIT; END LOOP; RETURN NEW; END",
+        "<<whole>> BEGIN <<inner>> BEGIN NEW.updated_at = now(); END; RETURN NEW; END",
+        "BEGIN -- It moves.\n NEW.updated_at = now(); RETURN NEW; END",
+        "BEGIN /* It\n moves. */ NEW.updated_at = now(); RETURN NEW; END",
+        "BEGIN /* a */ NEW.updated_at = now(); /* b */ RETURN NEW; END",
+        "BEGIN SELECT now() INTO NEW.updated_at; RETURN NEW; END",
+        'BEGIN SELECT now() INTO STRICT NEW."updated_at"; RETURN NEW; END',
+        "BEGIN SELECT 1, now() INTO NEW.plan_count, NEW.updated_at; RETURN NEW; END",
+        "BEGIN SELECT now(), 1 INTO NEW.updated_at , NEW.plan_count; RETURN NEW; END",
+        "BEGIN EXECUTE 'SELECT now()' INTO NEW.updated_at; RETURN NEW; END",
+    ],
+)
+def test_timestamp_trigger_gives_way_however_it_is_written(database, old, body):
+    old.execute(timestamp_trigger(body))
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert triggers(old) == ["trg_snapshot_updated_at"]
+    assert old.execute("SELECT to_regproc('customer.touch')").fetchone() == (None,)
+    assert told(output, "trigger") == [
+        "trigger touch is dropped: trg_snapshot_updated_at takes its place"
+    ]
+    assert told(output, "function") == [
+        "function customer.touch() is dropped: nothing else used it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN RETURN NEW; END",
+        "BEGIN IF NEW.updated_at = OLD.updated_at THEN RETURN NEW; END IF; RETURN NEW; END",
+        "BEGIN PERFORM NEW.updated_at = now(); RETURN NEW; END",
+        "BEGIN -- NEW.updated_at := now();\n RETURN NEW; END",
+        "BEGIN /* Not\n any more; NEW.updated_at := now(); */ RETURN NEW; END",
+        "BEGIN IF FALSE THEN NEW.updated_at_source := now(); END IF; RETURN NEW; END",
+        "BEGIN IF FALSE THEN SELECT 1 INTO NEW.updated_at_source; END IF; RETURN NEW; END",
+        "DECLARE renew record; BEGIN IF FALSE THEN renew.updated_at := now(); END IF; RETURN NEW;"
+        " END",
+        "BEGIN INSERT INTO customer.history VALUES (NEW.company_id, NEW.updated_at); RETURN NEW;"
+        " END",
+        "BEGIN INSERT INTO customer.history SELECT NEW.company_id, NEW.updated_at; RETURN NEW; END",
+        "BEGIN INSERT INTO customer.history(company_id, updated_at) VALUES"
+        " (NEW.company_id,NEW.updated_at); RETURN NEW; END",
+    ],
+)
+def test_trigger_that_only_mentions_the_timestamp_stays_and_is_told(database, old, body):
+    old.execute("CREATE TABLE customer.history (company_id text, updated_at timestamptz)")
+    old.execute(timestamp_trigger(body))
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert triggers(old) == ["touch", "trg_snapshot_updated_at"]
+    assert told(output, "trigger") == [
+        "trigger touch stays: see that it leaves updated_at to the package"
+    ]
+    assert told(output, "function") == []
+
+
+def test_trigger_that_can_set_nothing_stays_and_is_not_told(database, old):
+    body = "BEGIN NEW.updated_at := now(); RETURN NEW; END"
+    old.execute(timestamp_trigger(body, "AFTER UPDATE"))
+    old.execute(
+        f"CREATE TRIGGER each_statement BEFORE UPDATE ON {FACT} EXECUTE FUNCTION customer.touch()"
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert triggers(old) == ["each_statement", "touch", "trg_snapshot_updated_at"]
+    assert told(output, "trigger") == []
+
+
+def test_trigger_for_inserts_gives_way_too_if_it_sets_the_timestamp(database, old):
+    old.execute(
+        timestamp_trigger(
+            "BEGIN NEW.updated_at := now(); RETURN NEW; END", "BEFORE INSERT OR UPDATE"
+        )
+    )
+    old.execute(
+        f"""
+        CREATE TRIGGER insertion BEFORE INSERT ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION customer.touch();
+        CREATE FUNCTION customer.other() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER other BEFORE INSERT ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION customer.other()
+        """
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert triggers(old) == ["other", "trg_snapshot_updated_at"]
+    assert told(output, "trigger") == [
+        "trigger insertion is dropped: trg_snapshot_updated_at takes its place",
+        "trigger touch is dropped: trg_snapshot_updated_at takes its place",
+    ]
+    assert told(output, "function") == [
+        "function customer.touch() is dropped: nothing else used it"
+    ]
+
+
+@pytest.mark.parametrize("whose", ["another role's", "an extension's"])
+def test_function_that_is_not_the_deployers_stays(database, old, create_role, whose):
+    old.execute(
+        {
+            "another role's": f"ALTER FUNCTION customer.touch() OWNER TO {create_role()}",
+            "an extension's": "ALTER EXTENSION plpgsql ADD FUNCTION customer.touch()",
+        }[whose]
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert triggers(old) == ["trg_snapshot_updated_at"]
+    assert old.execute("SELECT to_regproc('customer.touch')").fetchone() == ("customer.touch",)
+    assert told(output, "function") == []
+
+
+@pytest.mark.distribution
+def test_contribs_timestamp_trigger_gives_way_to_ours(database, old):
+    """Its argument names the column that it sets."""
+    old.execute(
+        f"""
+        CREATE EXTENSION moddatetime SCHEMA public;
+        ALTER TABLE {FACT} ADD looked_at timestamptz, ADD updated_at_source timestamptz;
+        CREATE TRIGGER looked BEFORE UPDATE ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION public.moddatetime(looked_at);
+        CREATE TRIGGER source BEFORE UPDATE ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION public.moddatetime(updated_at_source);
+        CREATE OR REPLACE TRIGGER touch BEFORE UPDATE ON {FACT}
+        FOR EACH ROW EXECUTE FUNCTION public.moddatetime(updated_at)
+        """
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert triggers(old) == ["looked", "source", "trg_snapshot_updated_at"]
+    assert told(output, "trigger") == [
+        "trigger looked stays: see that it leaves updated_at to the package",
+        "trigger source stays: see that it leaves updated_at to the package",
+        "trigger touch is dropped: trg_snapshot_updated_at takes its place",
+    ]
+    assert told(output, "function") == []
+
+
 def test_function_that_something_else_uses_stays(database, old):
     old.execute(
         """
@@ -247,6 +424,19 @@ OTHER_TABLES = {
             ADD CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
                 REFERENCES mapping."产品线" NOT VALID
     """,
+    "foreign keys of default names": f"""
+        ALTER TABLE {FACT} DROP CONSTRAINT fk_snapshot_company,
+            DROP CONSTRAINT fk_snapshot_product_line,
+            ADD FOREIGN KEY (company_id) REFERENCES customer."年金客户" ON DELETE CASCADE,
+            ADD FOREIGN KEY (product_line_code) REFERENCES mapping."产品线" ON UPDATE CASCADE
+    """,
+    "more foreign keys than needed": f"""
+        ALTER TABLE {FACT}
+            ADD FOREIGN KEY (company_id) REFERENCES customer."年金客户" ON DELETE CASCADE,
+            ADD FOREIGN KEY (product_line_code) REFERENCES mapping."产品线" NOT VALID,
+            ADD FOREIGN KEY (product_line_code) REFERENCES mapping."产品线"
+                DEFERRABLE INITIALLY DEFERRED
+    """,
     "another check": (
         f"ALTER TABLE {FACT} ADD CONSTRAINT chk_snapshot_month_end"
         " CHECK (isfinite(snapshot_month)) NOT VALID"
@@ -303,6 +493,110 @@ def test_whatever_it_was_like_it_becomes_the_packages(database, old, own_table, 
     assert [row[:3] for row in stored(old)] == keys
 
 
+def test_constraint_that_is_none_of_the_packages_stays(database, old):
+    old.execute(
+        f"""
+        CREATE TABLE customer.line_name (name varchar PRIMARY KEY);
+        CREATE TABLE customer.pair (
+            company_id varchar,
+            product_line_code varchar,
+            PRIMARY KEY (company_id, product_line_code)
+        );
+        INSERT INTO customer.line_name VALUES ('企年受托'), ('企年投资');
+        INSERT INTO customer.pair VALUES ('C1', 'PL202'), ('C2', 'PL201');
+        ALTER TABLE {FACT}
+            ADD CONSTRAINT other_check CHECK (plan_count >= 0),
+            ADD CONSTRAINT other_name FOREIGN KEY (product_line_name)
+                REFERENCES customer.line_name,
+            ADD CONSTRAINT other_pair FOREIGN KEY (company_id, product_line_code)
+                REFERENCES customer.pair
+        """
+    )
+
+    succeed(deploy_table(database, "-v", "adopt=true"))
+
+    assert old.execute(
+        f"SELECT conname FROM pg_constraint WHERE conrelid = '{FACT}'::regclass"
+        " AND contype IN ('c', 'f') ORDER BY conname"
+    ).fetchall() == [
+        ("chk_snapshot_month_end",),
+        ("fk_snapshot_company",),
+        ("fk_snapshot_product_line",),
+        ("other_check",),
+        ("other_name",),
+        ("other_pair",),
+    ]
+
+
+def test_constraints_that_give_way_are_told(database, old):
+    old.execute(
+        f"ALTER TABLE {FACT} DROP CONSTRAINT fk_snapshot_product_line, ADD CONSTRAINT other"
+        ' FOREIGN KEY (company_id) REFERENCES customer."年金客户" ON DELETE CASCADE'
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    key = 'FOREIGN KEY (company_id) REFERENCES customer."年金客户"(company_id)'
+    assert told(output, "constraint") == [
+        f"constraint fk_snapshot_company gives way to the package's: {key}",
+        f"constraint other gives way to the package's: {key} ON DELETE CASCADE",
+    ]
+
+
+# --- Failing later -----------------------------------------------------------
+
+
+def break_last_change(connection: psycopg.Connection) -> None:
+    connection.execute(
+        "CREATE FUNCTION customer.guard_closed_months() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'"
+    )
+
+
+def mend_last_change(connection: psycopg.Connection) -> None:
+    connection.execute("DROP FUNCTION customer.guard_closed_months()")
+
+
+def test_failure_after_adopting_keeps_the_rows_and_deploy_goes_on(database, old):
+    """Sqitch reverts what it deployed before the failure, but may not drop a table with rows."""
+    break_last_change(old)
+    keys = [row[:3] for row in stored(old)]
+
+    errors = fail(adopt(database))
+
+    assert 'function "guard_closed_months" already exists' in errors
+    assert f"table {FACT} holds rows, and reverting would drop them" in errors
+    assert [row[:3] for row in stored(old)] == keys
+    # Those before the table, and the table, which is the package's from now on.
+    assert deployed_changes(database) == 2
+
+    mend_last_change(old)
+    succeed(sqitch(database, "deploy"))
+
+    assert [row[:3] for row in stored(old)] == keys
+    assert triggers(old) == OUR_TRIGGERS
+    assert deployed_changes(database) == len(changes())
+
+
+def test_failure_after_adopting_an_empty_table_drops_it_and_deploy_makes_it(database, old):
+    old.execute(f"DELETE FROM {FACT}")
+    break_last_change(old)
+
+    errors = fail(adopt(database))
+
+    assert 'function "guard_closed_months" already exists' in errors
+    assert old.execute("SELECT to_regclass(%s)", [FACT]).fetchone() == (None,)
+    assert deployed_changes(database) == 0
+
+    mend_last_change(old)
+    # The setting does no harm where nothing is to be adopted.
+    succeed(adopt(database))
+
+    assert triggers(old) == OUR_TRIGGERS
+    assert deployed_changes(database) == len(changes())
+
+
 # --- Refusing ----------------------------------------------------------------
 
 
@@ -321,11 +615,20 @@ def test_deploy_without_the_setting_names_the_command_and_changes_nothing(databa
     assert deployed_changes(database) == 0
 
 
-@pytest.mark.parametrize("value", ["false", "maybe", ""])
-def test_deploy_adopts_only_if_told_true(database, old, value):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("false", f"table {FACT} exists already"),
+        ("maybe", 'invalid input syntax for type boolean: "maybe"'),
+        ("", 'invalid input syntax for type boolean: ""'),
+    ],
+)
+def test_deploy_adopts_only_if_told_true(database, old, value, message):
     before = picture(database)
 
-    fail(deploy_table(database, "-v", f"adopt={value}"))
+    errors = fail(deploy_table(database, "-v", f"adopt={value}"))
+
+    assert f"ERROR:  {message}\n" in errors
     old.execute("DROP FUNCTION customer.missing_snapshot_sources()")
 
     assert picture(database) == before
@@ -365,6 +668,19 @@ SHAPES = {
             "column plan_count: integer expected, bigint found",
         ),
         f"ALTER TABLE {FACT} ALTER aum_balance TYPE numeric(20, 2), ALTER plan_count TYPE integer",
+    ),
+    # The refresh compares two of these columns with expressions of collation "C".
+    "columns of other collations": Obstacle(
+        f"""ALTER TABLE {FACT} ALTER company_id TYPE varchar COLLATE "POSIX","""
+        """ ALTER product_line_name TYPE varchar(50) COLLATE "C\"""",
+        (
+            "column company_id: character varying expected,"
+            ' character varying COLLATE "POSIX" found',
+            "column product_line_name: character varying(50) expected,"
+            ' character varying(50) COLLATE "C" found',
+        ),
+        f"ALTER TABLE {FACT} ALTER company_id TYPE varchar,"
+        " ALTER product_line_name TYPE varchar(50)",
     ),
     "a column that must be filled": Obstacle(
         f"ALTER TABLE {FACT} ADD batch integer, ADD note text NOT NULL DEFAULT '';"
@@ -456,3 +772,50 @@ def test_table_of_another_shape_is_refused(database, old, obstacle):
 @pytest.mark.parametrize("obstacle", DATA.values(), ids=DATA.keys())
 def test_data_that_a_snapshot_cannot_hold_is_refused(database, old, obstacle):
     refuse(database, old, obstacle, "cannot be adopted, because it holds what a snapshot cannot")
+
+
+def test_table_of_another_owner_is_refused(database, old, create_role):
+    owner = create_role()
+    deployer = old.execute("SELECT current_user").fetchone()[0]
+    refuse(
+        database,
+        old,
+        Obstacle(
+            f"ALTER TABLE {FACT} OWNER TO {owner}, DROP COLUMN is_new",
+            (
+                "column is_new: boolean expected, none found",
+                f"owner: {deployer} expected, {owner} found",
+            ),
+            f"ALTER TABLE {FACT} OWNER TO {deployer}, ADD is_new boolean",
+        ),
+        "cannot be adopted",
+    )
+
+
+def test_deployer_that_is_no_superuser_adopts_its_own_table_alone(database, old, create_role):
+    role = create_role()
+    old.execute(
+        f"""
+        GRANT CREATE ON DATABASE {database} TO {role};
+        GRANT USAGE, CREATE ON SCHEMA customer TO {role};
+        GRANT USAGE ON SCHEMA business, mapping TO {role};
+        GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA customer, business, mapping TO {role};
+        REVOKE ALL ON {FACT} FROM {role}
+        """
+    )
+    superuser = old.execute("SELECT current_user").fetchone()[0]
+    before = picture(database)
+    command = ("deploy", "--set", "adopt=true", "--db-user", role)
+
+    errors = fail(sqitch(database, *command, PGPASSWORD=role))
+
+    assert f"cannot be adopted:\n    owner: {role} expected, {superuser} found\n" in errors
+    assert picture(database) == before
+
+    old.execute(f"ALTER TABLE {FACT} OWNER TO {role}")
+    succeed(sqitch(database, *command, PGPASSWORD=role))
+
+    assert len(stored(old)) == 4
+    assert triggers(old) == OUR_TRIGGERS
+    # It is the superuser's.
+    assert old.execute("SELECT to_regproc('customer.touch')").fetchone() == ("customer.touch",)

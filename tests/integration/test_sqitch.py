@@ -859,6 +859,10 @@ def column_damages() -> Iterator[Damage]:
             "of another type": replace_column(table, name, f"{other_type} {rest}"),
             "without comment": f"COMMENT ON COLUMN {table}.{name} IS NULL",
         }
+        if table == FACT and own_type.startswith("varchar"):
+            statements["of another collation"] = replace_column(
+                table, name, f'{own_type} COLLATE "POSIX" {rest}'
+            )
         if name not in PRIMARY_KEYS[table]:
             if "NOT NULL" in rest:
                 statements["nullable"] = f"{alter} DROP NOT NULL"

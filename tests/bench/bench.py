@@ -1,6 +1,6 @@
 """The benchmark behind every figure that the README quotes; run it with scripts/bench.
 
-Each situation is measured for each contender in turn, round after round, so that a machine's
+In each situation the contenders are measured by turns, round after round, so that a machine's
 drift hits all alike. A measurement is one transaction, rolled back, with the tables that it
 touched vacuumed before the next one: every contender finds the same state. JIT is off for all,
 as the package has it. The first round warms up, and checks that all contenders come to the same
@@ -391,45 +391,47 @@ def measure(
         return rows
 
 
-def run_situations(
-    databases: list[Database], situations: tuple[Situation, ...], runs: int, timeout: float
+def run_situation(
+    database: Database, situation: Situation, contenders: list[str], runs: int, timeout: float
 ) -> list[Measurement]:
-    """Every contender in every situation on every variant, by turns."""
-    results = []
+    """The contenders by turns, on one database."""
+    prepare(database, filled=situation.filled)
+    variant = database.variant
+    results = [Measurement(situation.name, variant, contender) for contender in contenders]
+
+    checksums = {}
+    for result in results:
+        warm_up = Measurement(situation.name, variant, result.contender)
+        rows = measure(database, situation, result.contender, timeout, warm_up)
+        if warm_up.timed_out:
+            result.timed_out, result.times = True, warm_up.times
+        else:
+            checksums[result.contender] = rows
+    if len(set(checksums.values())) > 1:
+        raise SystemExit(f"{situation.name}, {variant.label}: rows differ: {checksums}")
+
+    turns = list(results)
+    for _ in range(runs):
+        # Nobody always runs first, or always after the same one.
+        turns.append(turns.pop(0))
+        for result in turns:
+            if not result.timed_out:
+                measure(database, situation, result.contender, timeout, result)
+    return results
+
+
+def run_situations(
+    database: Database, situations: tuple[Situation, ...], runs: int, timeout: float
+) -> list[Measurement]:
+    """All situations on one database: several would push each other out of the buffers."""
+    progress.print(f"  {database.variant.label}")
+    results: list[Measurement] = []
     for situation in situations:
-        progress.print(f"  {situation.name} …")
-        # A contender that was too slow for a variant once is not waited for again.
-        slow = {(result.variant, result.contender) for result in results if result.timed_out}
-        entries = [
-            (database, contender, Measurement(situation.name, database.variant, contender))
-            for database in databases
-            for contender in situation.contenders
-            if (database.variant, contender) not in slow
-        ]
-        for database in databases:
-            prepare(database, filled=situation.filled)
-
-        seen: dict[Variant, dict[str, tuple]] = {}
-        for database, contender, result in entries:
-            warm_up = Measurement(situation.name, database.variant, contender)
-            rows = measure(database, situation, contender, timeout, warm_up)
-            if warm_up.timed_out:
-                result.timed_out, result.times = True, warm_up.times
-            else:
-                seen.setdefault(database.variant, {})[contender] = rows
-        for variant, checksums in seen.items():
-            if len(set(checksums.values())) != 1:
-                raise SystemExit(f"{situation.name}, {variant.label}: rows differ: {checksums}")
-
-        for _ in range(runs):
-            # Nobody always runs first, or always after the same one.
-            entries.append(entries.pop(0))
-            for database, contender, result in entries:
-                if not result.timed_out:
-                    measure(database, situation, contender, timeout, result)
-        order = list(CONTENDERS)
-        entries.sort(key=lambda entry: order.index(entry[1]))
-        results.extend(result for _, _, result in entries)
+        progress.print(f"    {situation.name} …")
+        # A contender that was too slow once is not waited for again.
+        slow = {result.contender for result in results if result.timed_out}
+        contenders = [name for name in situation.contenders if name not in slow]
+        results += run_situation(database, situation, contenders, runs, timeout)
     return results
 
 
@@ -498,7 +500,11 @@ def main() -> None:
         variants = [replace(variant, scale=arguments.scale or 1) for variant in FULL]
 
     with databases_for(variants) as databases:
-        results = run_situations(databases, situations, runs, timeout)
+        results = [
+            result
+            for database in databases
+            for result in run_situations(database, situations, runs, timeout)
+        ]
         server = describe_server(databases[0].session)
         if arguments.json:
             report.print_json(server, results)

@@ -14,14 +14,14 @@ ROWS = 19_524
 
 
 @pytest.fixture(scope="module")
-def databases():
-    with bench.databases_for(bench.QUICK[:1]) as databases:
-        yield databases
+def database():
+    with bench.databases_for(bench.QUICK[:1]) as [database]:
+        yield database
 
 
 @pytest.fixture(scope="module")
-def results(databases):
-    return bench.run_situations(databases, bench.SITUATIONS, runs=1, timeout=60)
+def results(database):
+    return bench.run_situations(database, bench.SITUATIONS, runs=1, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +95,16 @@ def test_lead_over_row_by_row_is_not_lost(by_name, situation, lead):
     assert min(rival.times) >= lead * min(package.times)
 
 
-def test_contender_with_other_rows_is_not_measured(databases, monkeypatch):
+def test_contender_with_other_rows_is_not_measured(database, monkeypatch):
     wrong = bench.MONTH_QUERY.replace("DATE '2026-02-01'", "DATE '2026-01-31'")
     assert wrong != bench.MONTH_QUERY  # it leaves out the last day of the month
     monkeypatch.setattr(bench, "MONTH_QUERY", wrong)
     with pytest.raises(SystemExit, match=r"first fill, platform's indexes.*: rows differ"):
-        bench.run_situations(databases, bench.SITUATIONS[:1], runs=1, timeout=60)
+        bench.run_situations(database, bench.SITUATIONS[:1], runs=1, timeout=60)
 
 
 def test_contender_that_gives_up_counts_as_that_slow_and_is_not_waited_for_again(
-    databases, monkeypatch
+    database, monkeypatch
 ):
     tries = []
 
@@ -113,7 +113,7 @@ def test_contender_that_gives_up_counts_as_that_slow_and_is_not_waited_for_again
         session.execute("SELECT pg_sleep(60)")
 
     monkeypatch.setitem(bench.CONTENDERS, "row by row", slow)
-    results = bench.run_situations(databases, bench.SITUATIONS[:2], runs=1, timeout=2)
+    results = bench.run_situations(database, bench.SITUATIONS[:2], runs=1, timeout=2)
 
     [result] = [result for result in results if result.contender == "row by row"]
     assert (result.situation, result.timed_out, result.times) == ("first fill", True, [2])

@@ -80,19 +80,23 @@ def test_bars_that_depend_on_no_clock_are_met(results):
         assert figures[key].met, figures[key]
 
 
-@pytest.mark.parametrize(
-    ("situation", "lead"),
-    [
-        ("first fill", 0.7),
-        ("re-run, nothing changed", 3),
-        ("re-run, 1 % changed", 2.5),
-        ("re-run, 20 % changed", 2),
-    ],
-)
-def test_lead_over_row_by_row_is_not_lost(by_name, situation, lead):
-    """Well below the bars: another process may take the processor at any time."""
-    rival, package = by_name[situation, "row by row"], by_name[situation, "package"]
-    assert min(rival.times) >= lead * min(package.times)
+LEADS = {
+    "first fill": 0.7,
+    "re-run, nothing changed": 3,
+    "re-run, 1 % changed": 2.5,
+    "re-run, 20 % changed": 2,
+}
+
+
+@pytest.mark.parametrize("situation", LEADS)
+def test_lead_over_row_by_row_is_not_lost(database, situation):
+    """Below the bars, and by the best of five: another process may take the processor any time."""
+    [wanted] = [candidate for candidate in bench.SITUATIONS if candidate.name == situation]
+    rivals = ["package", "row by row"]
+
+    package, rival = bench.run_situation(database, wanted, rivals, runs=5, timeout=60)
+
+    assert min(rival.times) >= LEADS[situation] * min(package.times)
 
 
 def test_contender_with_other_rows_is_not_measured(database, monkeypatch):

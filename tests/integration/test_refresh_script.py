@@ -22,6 +22,8 @@ from psycopg.rows import dict_row
 from support import PROJECT, Source, psql, run, succeed
 from uv import find_uv_bin
 
+pytestmark = pytest.mark.distribution
+
 SCRIPT = PROJECT / "scripts" / "refresh_snapshot.py"
 JANUARY = ("--period", "202601")
 STORED_TABLES = (

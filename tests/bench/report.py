@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 FILL = "first fill"
 SAME = "re-run, nothing changed"
-NEW_SESSION = "re-run, new session"
 ONE_PERCENT = "re-run, 1 % changed"
 TWENTY_PERCENT = "re-run, 20 % changed"
 
@@ -82,7 +81,6 @@ def ratios(results: list["Measurement"]) -> Iterator[Ratio]:
     )
     for situation, bar in ((SAME, "≥ 5"), (ONE_PERCENT, "≥ 4"), (TWENTY_PERCENT, "≥ 3")):
         yield from rivals(situation, "row by row", bar)
-    yield from rivals(NEW_SESSION, "row by row", "≥ 5")
     for situation in (SAME, ONE_PERCENT, TWENTY_PERCENT):
         yield from rivals(situation, "materialized view", "≥ 1")
 

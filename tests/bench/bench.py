@@ -149,10 +149,9 @@ def set_up(session: psycopg.Connection, variant: Variant) -> None:
 
 
 def drop_detail_indexes(connection: psycopg.Connection) -> None:
-    connection.execute('ALTER TABLE business."规模明细" DROP CONSTRAINT IF EXISTS "规模明细_pkey"')
+    connection.execute(f'ALTER TABLE {DETAIL} DROP CONSTRAINT IF EXISTS "规模明细_pkey"')
     for (index,) in connection.execute(
-        "SELECT indexrelid::regclass::text FROM pg_index"
-        " WHERE indrelid = 'business.\"规模明细\"'::regclass"
+        f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{DETAIL}'::regclass"
     ).fetchall():
         connection.execute(f"DROP INDEX {index}")
 

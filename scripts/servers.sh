@@ -33,10 +33,11 @@ get_servers() {
     say "Fetching PostgreSQL servers of other versions"
     rm -rf .servers
     mkdir .servers
-    # Whatever the user's npm is told; certificates are the system's, as for pip.
-    PATH=$PWD/.venv/bin:$PATH NODE_USE_SYSTEM_CA=1 .venv/bin/npm install --prefix .servers \
-        --cache "$scratch/npm" --no-save --no-audit --no-fund --ignore-scripts=false \
-        "${packages[@]}" </dev/null >"$scratch/npm.log" 2>&1 || {
+    # Whatever the user's npm is told; certificates are the system's, as for pip. Node.js leaves
+    # compiled code in the temporary folder.
+    PATH=$PWD/.venv/bin:$PATH NODE_USE_SYSTEM_CA=1 TMPDIR=$scratch .venv/bin/npm install \
+        --prefix .servers --cache "$scratch/npm" --no-save --no-audit --no-fund \
+        --ignore-scripts=false "${packages[@]}" </dev/null >"$scratch/npm.log" 2>&1 || {
         tail -n 5 "$scratch/npm.log" >&2
         fail "npm failed; its last words are above."
     }

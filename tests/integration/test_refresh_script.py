@@ -730,6 +730,7 @@ def test_uv_brings_what_it_needs(connection, operator, source, tmp_path):
             UV_NO_CONFIG="1",
             # As pip does; uv has certificates of its own otherwise.
             UV_SYSTEM_CERTS="1",
+            TMPDIR=str(tmp_path),  # where it leaves locks
         )
     )
 

@@ -48,6 +48,16 @@ def adopt(database: str) -> subprocess.CompletedProcess[str]:
     return run("bash", "-c", command)
 
 
+def deploy_table(database: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Deploy and verify the table alone, as Sqitch would, but in a tenth of the time."""
+    files = (
+        "deploy/missing_snapshot_sources.sql",
+        "deploy/fct_customer_business_monthly_status.sql",
+        "verify/fct_customer_business_monthly_status.sql",
+    )
+    return psql(database, *options, *(word for file in files for word in ("-f", file)))
+
+
 def stored(connection: psycopg.Connection) -> list[tuple]:
     return connection.execute(f"SELECT * FROM {FACT} ORDER BY 1, 2, 3").fetchall()
 
@@ -123,7 +133,7 @@ def test_views_and_grants_stay(database, old, create_role):
     definition = "SELECT pg_get_viewdef('customer.strategic'::regclass)"
     view_before = old.execute(definition).fetchall()
 
-    succeed(adopt(database))
+    succeed(deploy_table(database, "-v", "adopt=true"))
 
     assert old.execute(kept).fetchall() == before
     assert old.execute(definition).fetchall() == view_before
@@ -353,9 +363,9 @@ def test_function_that_something_else_uses_stays(database, old):
         """
     )
 
-    succeed(adopt(database))
+    succeed(deploy_table(database, "-v", "adopt=true"))
 
-    assert triggers(old) == OUR_TRIGGERS
+    assert triggers(old) == ["trg_snapshot_updated_at"]
     old.execute("UPDATE customer.other SET id = 2")
     assert old.execute(
         "SELECT updated_at > now() - INTERVAL '1 hour' FROM customer.other"
@@ -378,9 +388,9 @@ def test_trigger_that_only_reads_the_timestamp_stays(database, old):
         """
     )
 
-    succeed(adopt(database))
+    succeed(deploy_table(database, "-v", "adopt=true"))
 
-    assert triggers(old) == ["keep", *OUR_TRIGGERS]
+    assert triggers(old) == ["keep", "trg_snapshot_updated_at"]
     old.execute(f"DELETE FROM {FACT} WHERE company_id = 'C1'")
     assert old.execute("TABLE customer.history").fetchall() == [("C1", EARLIER)] * 2
 
@@ -462,16 +472,6 @@ OTHER_TABLES = {
         f"GRANT SELECT ON {FACT} TO PUBLIC; GRANT UPDATE (plan_count) ON {FACT} TO PUBLIC"
     ),
 }
-
-
-def deploy_table(database: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Deploy and verify the table alone, as Sqitch would, but quicker."""
-    files = (
-        "deploy/missing_snapshot_sources.sql",
-        "deploy/fct_customer_business_monthly_status.sql",
-        "verify/fct_customer_business_monthly_status.sql",
-    )
-    return psql(database, *options, *(word for file in files for word in ("-f", file)))
 
 
 @pytest.fixture(scope="module")
@@ -747,21 +747,26 @@ DATA = {
 }
 
 
-def refuse(database: str, old: psycopg.Connection, obstacle: Obstacle, message: str) -> None:
+def told_in_full(table_problem: str, obstacle: Obstacle) -> str:
+    """The error with all findings, to where its hint begins."""
+    return "\n    ".join((f"table {FACT} {table_problem}:", *obstacle.findings)) + "\nHINT:"
+
+
+def refuse(database: str, old: psycopg.Connection, obstacle: Obstacle, problem: str) -> None:
     """It is refused with all findings and changes nothing; once corrected, it is adopted."""
     old.execute(obstacle.damage)
     before = picture(database)
 
-    errors = fail(adopt(database))
+    errors = fail(deploy_table(database, "-v", "adopt=true"))
 
-    assert "\n    ".join((f"table {FACT} {message}:", *obstacle.findings)) + "\nHINT:" in errors
+    assert told_in_full(problem, obstacle) in errors
     assert "Nothing has been changed." in errors
+    # A change of its own, before the table's.
+    old.execute("DROP FUNCTION customer.missing_snapshot_sources()")
     assert picture(database) == before
-    assert deployed_changes(database) == 0
 
     old.execute(obstacle.correction)
-    # Sqitch verifies each change that it deploys.
-    succeed(adopt(database))
+    succeed(deploy_table(database, "-v", "adopt=true"))
 
 
 @pytest.mark.parametrize("obstacle", SHAPES.values(), ids=SHAPES.keys())
@@ -769,9 +774,31 @@ def test_table_of_another_shape_is_refused(database, old, obstacle):
     refuse(database, old, obstacle, "cannot be adopted")
 
 
+HOLDS = "cannot be adopted, because it holds what a snapshot cannot"
+
+
 @pytest.mark.parametrize("obstacle", DATA.values(), ids=DATA.keys())
 def test_data_that_a_snapshot_cannot_hold_is_refused(database, old, obstacle):
-    refuse(database, old, obstacle, "cannot be adopted, because it holds what a snapshot cannot")
+    refuse(database, old, obstacle, HOLDS)
+
+
+def test_refused_deploy_leaves_nothing_and_is_repeated_once_the_data_is_right(database, old):
+    """By the README's own command line: Sqitch reverts what came before the table."""
+    obstacle = DATA["not a month's end"]
+    old.execute(obstacle.damage)
+    before = picture(database)
+
+    errors = fail(adopt(database))
+
+    assert told_in_full(HOLDS, obstacle) in errors
+    assert picture(database) == before
+    assert deployed_changes(database) == 0
+
+    old.execute(obstacle.correction)
+    # Sqitch verifies each change that it deploys.
+    succeed(adopt(database))
+
+    assert deployed_changes(database) == len(changes())
 
 
 def test_table_of_another_owner_is_refused(database, old, create_role):

@@ -30,9 +30,20 @@ DO $$
 DECLARE
     v_table CONSTANT regclass := 'customer.fct_customer_business_monthly_status';
     v_owner CONSTANT name := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = v_table);
+    v_kind CONSTANT text := (
+        SELECT CASE relkind
+            WHEN 'r' THEN 'table'
+            WHEN 'p' THEN 'partitioned table'
+            WHEN 'v' THEN 'view'
+            WHEN 'm' THEN 'materialized view'
+            ELSE relkind::text
+        END
+        FROM pg_class
+        WHERE oid = v_table
+    );
     v_problems text;
     v_primary_key record;
-    v_index regclass;
+    v_index record;
     v_trigger record;
     v_constraint record;
 BEGIN
@@ -44,7 +55,7 @@ BEGIN
     END IF;
 
     -- Another role may not be allowed to; the list of problems tells it why.
-    IF v_owner = current_user THEN
+    IF v_owner = current_user AND v_kind = 'table' THEN
         LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE;
     END IF;
 
@@ -102,6 +113,21 @@ BEGIN
         -- One that is missing is added below.
         SELECT 'primary key', 'PRIMARY KEY (snapshot_month, company_id, product_line_code)', v_primary_key.definition
         WHERE v_primary_key.name IS NOT NULL
+        UNION ALL
+        -- Refreshing would meet rows that it refuses.
+        SELECT 'index ' || indexrelid::regclass, 'not unique', 'unique'
+        FROM pg_index
+        WHERE indrelid = v_table
+            AND indisunique
+            AND NOT indisprimary
+            AND NOT indkey::smallint[] @> ARRAY(
+                SELECT attnum
+                FROM pg_attribute
+                WHERE attrelid = v_table
+                    AND attname IN ('snapshot_month', 'company_id', 'product_line_code')
+            )
+        UNION ALL
+        SELECT 'kind', 'table', v_kind
         UNION ALL
         SELECT 'owner', current_user, v_owner
         UNION ALL
@@ -178,9 +204,9 @@ BEGIN
                 HINT = 'Correct or delete these rows and deploy again. Nothing has been changed.';
     END IF;
 
-    -- Its own timestamp trigger gives way to ours: one whose function has a statement that
-    -- assigns NEW.updated_at or selects into it, or is contrib's moddatetime. Comments are
-    -- no statements. Other triggers are for their owners to judge.
+    -- Its own timestamp trigger gives way to ours: one whose function does nothing but assign
+    -- NEW.updated_at, under a condition or not, or is contrib's moddatetime. What does more
+    -- is for its owner to judge.
     FOR v_trigger IN
         SELECT
             tgname AS name,
@@ -188,8 +214,10 @@ BEGIN
             tgfoid::regprocedure::text AS function_name,
             tgtype & 16 <> 0 AS is_for_update,
             prosrc = 'moddatetime' AND encode(tgargs, 'escape') = E'updated_at\\000'
-                OR code ~* E'(;|\\y(begin|then|else|loop)\\y)\\s*"?new"?\\s*\\.\\s*"?updated_at"?\\s*:?='
-                OR code ~* E'\\yinto\\s+(strict\\s+)?([^\\s,;()]+\\s*,\\s*)*"?new"?\\s*\\.\\s*"?updated_at\\y' AS is_timestamp,
+                OR without_comments ~* (
+                    E'^\\s*begin\\s+(if\\s[^;]*\\sthen\\s+)?"?new"?\\s*\\.\\s*"?updated_at"?\\s*:?=[^;]*;'
+                    || E'\\s*(end\\s+if\\s*;\\s*)?return\\s+new\\s*;\\s*end\\s*;?\\s*$'
+                ) AS is_timestamp,
             pg_get_userbyid(proowner) = current_user AND NOT EXISTS (
                 SELECT
                 FROM pg_depend
@@ -202,7 +230,7 @@ BEGIN
             ON pg_proc.oid = tgfoid
         CROSS JOIN regexp_replace(
             regexp_replace(prosrc, E'/\\*.*?\\*/', ' ', 'g'), E'--[^\\n\\r]*', ' ', 'g'
-        ) AS code
+        ) AS without_comments
         WHERE tgrelid = v_table
             AND NOT tgisinternal
             -- Before, and for each row; no other can set a value.
@@ -229,7 +257,7 @@ BEGIN
 
     -- They are made anew below, whatever they were like.
     FOR v_index IN
-        SELECT indexrelid::regclass
+        SELECT relname AS name, pg_get_indexdef(indexrelid) AS definition
         FROM pg_index
         JOIN pg_class
             ON pg_class.oid = indexrelid
@@ -238,8 +266,10 @@ BEGIN
                 'idx_snapshot_month', 'idx_snapshot_company', 'idx_snapshot_product_line',
                 'idx_snapshot_month_product', 'idx_snapshot_month_brin', 'idx_snapshot_strategic'
             )
+        ORDER BY relname
     LOOP
-        EXECUTE format('DROP INDEX %s', v_index);
+        EXECUTE format('DROP INDEX customer.%I', v_index.name);
+        RAISE NOTICE 'index % gives way to the package''s: %', v_index.name, v_index.definition;
     END LOOP;
 
     -- What the old service left empty. updated_at stays as it is.
@@ -322,6 +352,22 @@ BEGIN
             'ALTER TABLE %s RENAME CONSTRAINT %I TO fct_customer_business_monthly_status_pkey',
             v_table, v_primary_key.name
         );
+    END IF;
+
+    IF EXISTS (
+        SELECT
+        FROM pg_class
+        CROSS JOIN aclexplode(relacl)
+        WHERE oid = v_table
+            AND grantee = 0
+        UNION ALL
+        SELECT
+        FROM pg_attribute
+        CROSS JOIN aclexplode(attacl)
+        WHERE attrelid = v_table
+            AND grantee = 0
+    ) THEN
+        RAISE NOTICE 'what is granted to PUBLIC is revoked: grant it to those who need it';
     END IF;
 
     RAISE NOTICE 'table % is adopted with its % rows', v_table, (

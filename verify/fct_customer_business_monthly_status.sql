@@ -76,6 +76,12 @@ BEGIN
             FROM pg_constraint
             WHERE conrelid = v_table
                 AND convalidated
+                AND NOT EXISTS (
+                    SELECT
+                    FROM pg_trigger
+                    WHERE tgconstraint = pg_constraint.oid
+                        AND tgenabled <> 'O'
+                )
             UNION ALL
             SELECT format('%s%s', pg_get_indexdef(indexrelid),
                 CASE WHEN obj_description(indexrelid, 'pg_class') <> '' THEN ', with comment' END
@@ -160,6 +166,7 @@ BEGIN
             ('security invoker', NOT prosecdef),
             ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
             ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
+            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
             ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
             ('no EXECUTE by PUBLIC', NOT EXISTS (
                 SELECT

@@ -29,6 +29,7 @@ BEGIN
             ('security invoker', NOT prosecdef),
             ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
             ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
+            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
             ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
             ('no EXECUTE by PUBLIC', NOT EXISTS (
                 SELECT

@@ -27,6 +27,7 @@ DECLARE
         'comment on table',
         'write-ahead logging',
         'no row security',
+        'the owner of the fact table',
         'all privileges for its owner',
         'no privilege for PUBLIC'
     ];
@@ -91,6 +92,13 @@ BEGIN
             FROM pg_class
             WHERE oid = v_table
                 AND NOT relrowsecurity
+            UNION ALL
+            SELECT 'the owner of the fact table'
+            FROM pg_class AS this_table
+            JOIN pg_class AS fact_table
+                USING (relowner)
+            WHERE this_table.oid = v_table
+                AND fact_table.oid = 'customer.fct_customer_business_monthly_status'::regclass
             UNION ALL
             SELECT 'all privileges for its owner'
             FROM pg_class

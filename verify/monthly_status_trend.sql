@@ -56,11 +56,22 @@ BEGIN
             )),
             -- Readers of the view need no right to the tables below it.
             ('reading with its owner''s rights', reloptions IS NULL),
+            ('owner', relowner = (
+                SELECT fact_table.relowner
+                FROM pg_class AS fact_table
+                WHERE fact_table.oid = 'customer.fct_customer_business_monthly_status'::regclass
+            )),
             ('SELECT by its owner', has_table_privilege(relowner, v_view, 'SELECT')),
             ('no privilege for PUBLIC', NOT EXISTS (
                 SELECT
                 FROM aclexplode(relacl)
                 WHERE grantee = 0
+                UNION ALL
+                SELECT
+                FROM pg_attribute
+                CROSS JOIN aclexplode(attacl)
+                WHERE attrelid = v_view
+                    AND grantee = 0
             ))
     ) AS expected (fact, holds)
     WHERE pg_class.oid = v_view

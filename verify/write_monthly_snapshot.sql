@@ -33,6 +33,7 @@ BEGIN
                 'jit=off'
             ]),
             ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
+            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
             ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
             ('no EXECUTE by PUBLIC', NOT EXISTS (
                 SELECT

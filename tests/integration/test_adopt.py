@@ -200,19 +200,11 @@ def timestamp_trigger(body: str, event: str = "BEFORE UPDATE") -> str:
         "begin new.updated_at=now(); return new; end",
         'BEGIN NEW."updated_at" := now(); RETURN NEW; END',
         'BEGIN "new" . "updated_at" := now(); RETURN NEW; END',
-        "BEGIN NEW.plan_count := 1;NEW.updated_at := now(); RETURN NEW; END",
         "BEGIN IF NEW <> OLD THEN NEW.updated_at = now(); END IF; RETURN NEW; END",
-        "BEGIN IF NEW = OLD THEN RETURN NEW; ELSE NEW.updated_at = now(); END IF; RETURN NEW; END",
-        "BEGIN LOOP NEW.updated_at = now(); EXIT; END LOOP; RETURN NEW; END",
-        "<<whole>> BEGIN <<inner>> BEGIN NEW.updated_at = now(); END; RETURN NEW; END",
+        "\nBEGIN\n    NEW.updated_at = CURRENT_TIMESTAMP;\n    RETURN NEW;\nEND;\n",
         "BEGIN -- It moves.\n NEW.updated_at = now(); RETURN NEW; END",
         "BEGIN /* It\n moves. */ NEW.updated_at = now(); RETURN NEW; END",
-        "BEGIN /* a */ NEW.updated_at = now(); /* b */ RETURN NEW; END",
-        "BEGIN SELECT now() INTO NEW.updated_at; RETURN NEW; END",
-        'BEGIN SELECT now() INTO STRICT NEW."updated_at"; RETURN NEW; END',
-        "BEGIN SELECT 1, now() INTO NEW.plan_count, NEW.updated_at; RETURN NEW; END",
-        "BEGIN SELECT now(), 1 INTO NEW.updated_at , NEW.plan_count; RETURN NEW; END",
-        "BEGIN EXECUTE 'SELECT now()' INTO NEW.updated_at; RETURN NEW; END",
+        "/* a */ BEGIN NEW.updated_at = now(); /* b */ RETURN NEW; END -- c",
     ],
 )
 def test_timestamp_trigger_gives_way_however_it_is_written(database, old, body):
@@ -234,6 +226,19 @@ def test_timestamp_trigger_gives_way_however_it_is_written(database, old, body):
 @pytest.mark.parametrize(
     "body",
     [
+        # What sets the timestamp and does something else, too.
+        "BEGIN NEW.updated_at := now(); NEW.plan_count := 1; RETURN NEW; END",
+        "BEGIN NEW.product_line_name := ''; NEW.updated_at := now(); RETURN NEW; END",
+        "BEGIN INSERT INTO customer.history VALUES (NEW.company_id); NEW.updated_at := now();"
+        " RETURN NEW; END",
+        "BEGIN IF NEW.plan_count < 0 THEN RETURN NULL; END IF; NEW.updated_at := now();"
+        " RETURN NEW; END",
+        "BEGIN IF NEW <> OLD THEN PERFORM pg_notify('a', ''); NEW.updated_at := now(); END IF;"
+        " RETURN NEW; END",
+        "BEGIN NEW.updated_at := now(); RAISE NOTICE 'moved'; RETURN NEW; END",
+        "DECLARE i integer := nextval('customer.changes'); BEGIN NEW.updated_at := now();"
+        " RETURN NEW; END",
+        # What does not set it.
         "BEGIN RETURN NEW; END",
         "BEGIN IF NEW.updated_at = OLD.updated_at THEN RETURN NEW; END IF; RETURN NEW; END",
         "BEGIN PERFORM NEW.updated_at = now(); RETURN NEW; END",
@@ -250,8 +255,11 @@ def test_timestamp_trigger_gives_way_however_it_is_written(database, old, body):
         " (NEW.company_id,NEW.updated_at); RETURN NEW; END",
     ],
 )
-def test_trigger_that_only_mentions_the_timestamp_stays_and_is_told(database, old, body):
-    old.execute("CREATE TABLE customer.history (company_id text, updated_at timestamptz)")
+def test_trigger_that_does_anything_else_stays_and_is_told(database, old, body):
+    old.execute(
+        "CREATE SEQUENCE customer.changes;"
+        "CREATE TABLE customer.history (company_id text, updated_at timestamptz)"
+    )
     old.execute(timestamp_trigger(body))
 
     output = deploy_table(database, "-v", "adopt=true")
@@ -544,6 +552,46 @@ def test_constraints_that_give_way_are_told(database, old):
     ]
 
 
+def test_indexes_that_give_way_are_told(database, old):
+    old.execute(
+        f"""
+        DROP INDEX customer.idx_snapshot_month, customer.idx_snapshot_company,
+            customer.idx_snapshot_product_line, customer.idx_snapshot_month_product,
+            customer.idx_snapshot_month_brin, customer.idx_snapshot_strategic;
+        CREATE INDEX idx_snapshot_month ON {FACT} (snapshot_month DESC, aum_balance);
+        CREATE INDEX other ON {FACT} (aum_balance)
+        """
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert told(output, "index") == [
+        "index idx_snapshot_month gives way to the package's: CREATE INDEX"
+        f" idx_snapshot_month ON {FACT} USING btree (snapshot_month DESC, aum_balance)"
+    ]
+    assert old.execute("SELECT to_regclass('customer.other')").fetchone() == ("customer.other",)
+
+
+@pytest.mark.parametrize("granted", ["SELECT", "UPDATE (plan_count)"])
+def test_what_public_loses_is_told(database, old, granted):
+    assert told(deploy_table(database, "-v", "adopt=true"), "what is granted") == []
+    old.execute(
+        f"""
+        DROP TRIGGER trg_snapshot_updated_at ON {FACT};
+        DROP FUNCTION customer.set_snapshot_updated_at(), customer.missing_snapshot_sources();
+        GRANT {granted} ON {FACT} TO PUBLIC
+        """
+    )
+
+    output = deploy_table(database, "-v", "adopt=true")
+
+    succeed(output)
+    assert told(output, "what is granted") == [
+        "what is granted to PUBLIC is revoked: grant it to those who need it"
+    ]
+
+
 # --- Failing later -----------------------------------------------------------
 
 
@@ -702,6 +750,13 @@ SHAPES = {
         ("row security: off expected, on found",),
         f"ALTER TABLE {FACT} DISABLE ROW LEVEL SECURITY",
     ),
+    "a unique index that a month could not do with": Obstacle(
+        f"""CREATE UNIQUE INDEX "Key" ON {FACT} (snapshot_month, company_id);"""
+        f"CREATE UNIQUE INDEX harmless ON {FACT}"
+        " (product_line_code, plan_count, company_id, snapshot_month)",
+        ("""index customer."Key": not unique expected, unique found""",),
+        """DROP INDEX customer."Key\"""",
+    ),
 }
 DATA = {
     "not a month's end": Obstacle(
@@ -772,6 +827,26 @@ def refuse(database: str, old: psycopg.Connection, obstacle: Obstacle, problem: 
 @pytest.mark.parametrize("obstacle", SHAPES.values(), ids=SHAPES.keys())
 def test_table_of_another_shape_is_refused(database, old, obstacle):
     refuse(database, old, obstacle, "cannot be adopted")
+
+
+@pytest.mark.parametrize(
+    ("kind", "definition"),
+    [
+        ("view", "AS TABLE customer.kept"),
+        ("materialized view", "AS TABLE customer.kept"),
+        ("table", "(LIKE customer.kept) PARTITION BY RANGE (snapshot_month)"),
+    ],
+)
+def test_what_is_no_plain_table_is_refused(database, old, kind, definition):
+    old.execute(f"ALTER TABLE {FACT} RENAME TO kept; CREATE {kind} {FACT} {definition}")
+    found = "partitioned table" if kind == "table" else kind
+    before = catalog(database)
+
+    errors = fail(deploy_table(database, "-v", "adopt=true"))
+
+    assert f"cannot be adopted:\n    kind: table expected, {found} found\nHINT:" in errors
+    old.execute("DROP FUNCTION customer.missing_snapshot_sources()")
+    assert catalog(database) == before
 
 
 HOLDS = "cannot be adopted, because it holds what a snapshot cannot"

@@ -921,6 +921,17 @@ def constraint_damages() -> Iterator[Damage]:
             change, f"{constraint} replaced", drop + add + comment + "'as before'", message
         )
         yield Damage(change, f"{constraint} without comment", comment + "NULL", message)
+    for constraint, referenced in (
+        ("fk_snapshot_company", 'customer."年金客户"'),
+        ("fk_snapshot_product_line", 'mapping."产品线"'),
+    ):
+        for table in (FACT, referenced):
+            yield Damage(
+                FACT.removeprefix("customer."),
+                f"{constraint} not enforced at {table}",
+                f"ALTER TABLE {table} DISABLE TRIGGER ALL",
+                f"constraint {constraint} ",
+            )
 
 
 def index_damages() -> Iterator[Damage]:
@@ -1072,6 +1083,16 @@ def view_damages() -> Iterator[Damage]:
         ),
         ("granted to PUBLIC", f"GRANT SELECT ON {TREND} TO PUBLIC", "no privilege for PUBLIC"),
         (
+            "a column granted to PUBLIC",
+            f"GRANT SELECT (customers) ON {TREND} TO PUBLIC",
+            "no privilege for PUBLIC",
+        ),
+        (
+            "of another owner",
+            f"CREATE ROLE other_owner; ALTER VIEW {TREND} OWNER TO other_owner",
+            "not as deployed: owner",
+        ),
+        (
             "not for its owner",
             f"""
             CREATE ROLE other_owner;
@@ -1097,6 +1118,14 @@ def table_damages() -> Iterator[Damage]:
             "no row security",
         )
         yield Damage(change, "unlogged", f"ALTER TABLE {table} SET UNLOGGED", "write-ahead logging")
+        # The fact table's owner is whom the others are compared with.
+        if table != FACT:
+            yield Damage(
+                change,
+                "of another owner",
+                f"CREATE ROLE other_owner; ALTER TABLE {table} OWNER TO other_owner",
+                "the owner of the fact table",
+            )
         for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"):
             yield Damage(
                 change,
@@ -1253,6 +1282,11 @@ def function_damages() -> Iterator[Damage]:
             "settings added", f"ALTER FUNCTION {signature} SET work_mem = '1GB'", "settings"
         )
         yield damage("comment removed", f"COMMENT ON FUNCTION {signature} IS NULL", "comment")
+        yield damage(
+            "of another owner",
+            f"CREATE ROLE other_owner; ALTER FUNCTION {signature} OWNER TO other_owner",
+            "not as deployed: owner",
+        )
         yield damage(
             "owner without EXECUTE",
             f"""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import IsolationLevel, sql
 
 PROJECT = Path(__file__).resolve().parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -27,6 +27,48 @@ def shell_command(part: str) -> str:
     """The one command line of the README that contains these words."""
     [command] = [line for block in blocks("sh") for line in block.splitlines() if part in line]
     return command
+
+
+# --- What is in the database -------------------------------------------------
+
+FACT = "customer.fct_customer_business_monthly_status"
+CONTROL = "customer.monthly_snapshot_control"
+LOG = "customer.monthly_snapshot_log"
+# What is written, and what the tests fill, in an order in which it can be emptied.
+STORED = (FACT, CONTROL, LOG)
+SOURCES = (
+    "customer.customer_plan_contract",
+    'customer."当年中标"',
+    'customer."当年流失"',
+    'business."规模明细"',
+    'customer."年金客户"',
+)
+
+
+def empty(connection: psycopg.Connection) -> None:
+    """Delete all rows that tests make; the product lines come with the tables."""
+    with connection.transaction():
+        # Without triggers: they guard closed months.
+        connection.execute("SET LOCAL session_replication_role = replica")
+        for table in (*STORED, *SOURCES):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("SET LOCAL session_replication_role = origin")
+
+
+def errors_in(connection: psycopg.Connection, month: date) -> list[tuple[str, str]]:
+    """What validation finds wrong with a month."""
+    return connection.execute(
+        "SELECT check_name, detail FROM customer.validate_monthly_snapshot(%s)"
+        " WHERE severity = 'error' AND violations > 0",
+        [month],
+    ).fetchall()
+
+
+LEVELS = {
+    "read committed": IsolationLevel.READ_COMMITTED,
+    "repeatable read": IsolationLevel.REPEATABLE_READ,
+    "serializable": IsolationLevel.SERIALIZABLE,
+}
 
 
 # --- Commands ----------------------------------------------------------------
@@ -137,6 +179,15 @@ def catalog(database: str) -> list[tuple]:
         return connection.execute(CATALOG).fetchall()
 
 
+def deploy_scripts(
+    database: str, *options: str, folders: tuple[str, ...] = ("deploy", "verify"), **environment
+) -> subprocess.CompletedProcess[str]:
+    """Every script of the folders, as Sqitch would run them; it takes longer."""
+    files = [f"{folder}/{change}.sql" for folder in folders for change in changes()]
+    arguments = [word for file in files for word in ("-f", file)]
+    return psql(database, *options, *arguments, **environment)
+
+
 def changes() -> list[str]:
     """The changes of sqitch.plan, in order."""
     lines = (PROJECT / "sqitch.plan").read_text(encoding="utf-8").splitlines()
@@ -145,7 +196,6 @@ def changes() -> list[str]:
 
 # --- A table from before the package -----------------------------------------
 
-FACT = "customer.fct_customer_business_monthly_status"
 ALEMBIC_TABLE = f"""
     CREATE TABLE {FACT} (
         snapshot_month date,

@@ -13,20 +13,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
-from support import PROJECT, Source, fail, psql, run, succeed, wait_for_lock
-
-FACT = "customer.fct_customer_business_monthly_status"
-TABLES = (
-    ("customer", "fct_customer_business_monthly_status"),
-    ("customer", "monthly_snapshot_control"),
-    ("customer", "monthly_snapshot_log"),
-    ("customer", "customer_plan_contract"),
-    ("customer", "当年中标"),
-    ("customer", "当年流失"),
-    ("customer", "年金客户"),
-    ("business", "规模明细"),
+from support import (
+    FACT,
+    PROJECT,
+    Source,
+    fail,
+    psql,
+    run,
+    succeed,
+    wait_for_lock,
 )
+
 MONTHS = [
     date(2025, 1, 31),
     date(2025, 2, 28),
@@ -38,20 +35,9 @@ MONTHS = [
 ROWS = dict(zip(MONTHS, [2, 2, 1, 1, 2], strict=True))
 
 
-@pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    return create_database(package_template)
-
-
 @pytest.fixture
-def database(common_database) -> str:
-    """One database for all tests of this file, emptied for each: quicker than a new one each."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET session_replication_role = replica")
-        for schema, table in TABLES:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, table)))
-    return common_database
+def database(emptied_database) -> str:
+    return emptied_database
 
 
 def fill(connection: psycopg.Connection) -> Source:

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 from pglast import ast, enums, visitors
 from sql_code import bodies, queries, without_psql
-from support import PROJECT
-
-FACT = "customer.fct_customer_business_monthly_status"
+from support import (
+    FACT,
+    PROJECT,
+)
 
 
 class Findings(visitors.Visitor):

@@ -7,27 +7,26 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 from psycopg.errors import ObjectNotInPrerequisiteState, SerializationFailure
-from support import Source, fail, listen, run, sqitch, succeed, wait_for_lock
+from support import (
+    FACT,
+    LEVELS,
+    Source,
+    fail,
+    listen,
+    run,
+    sqitch,
+    succeed,
+    wait_for_lock,
+)
 
 DECEMBER = date(2025, 12, 31)
 JANUARY = date(2026, 1, 31)
 FEBRUARY = date(2026, 2, 28)
-FACT = "customer.fct_customer_business_monthly_status"
-TABLES = (
-    ("customer", "fct_customer_business_monthly_status"),
-    ("customer", "monthly_snapshot_control"),
-    ("customer", "monthly_snapshot_log"),
-    ("customer", "customer_plan_contract"),
-    ("customer", "当年中标"),
-    ("customer", "当年流失"),
-    ("customer", "年金客户"),
-    ("business", "规模明细"),
-)
 
-# All the ways to change a month. Those of the package renew the month's control row, so that
-# snapshots of before are refused; those by hand only lock it.
+# All the ways to change a month. Those of the package lock the month's control row and renew it,
+# so that snapshots of before are refused; for those by hand the triggers do.
 BY_PACKAGE = {
     "refresh": "SELECT customer.refresh_monthly_snapshot(%(month)s)",
     "restate": "SELECT customer.restate_monthly_snapshot(%(month)s, 'why')",
@@ -43,11 +42,6 @@ BY_HAND = {
     "truncate": f"TRUNCATE {FACT}",
 }
 CHANGES = BY_PACKAGE | BY_HAND
-LEVELS = {
-    "read committed": IsolationLevel.READ_COMMITTED,
-    "repeatable read": IsolationLevel.REPEATABLE_READ,
-    "serializable": IsolationLevel.SERIALIZABLE,
-}
 
 every_change = pytest.mark.parametrize("name", CHANGES)
 every_level = pytest.mark.parametrize("level", LEVELS)
@@ -60,24 +54,9 @@ every_change_with_its_levels = pytest.mark.parametrize(
 every_old_snapshot = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 
 
-@pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    name = create_database(package_template)
-    with psycopg.connect(autocommit=True) as server:
-        # Quicker, and nobody is to see what a crash would lose.
-        server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    return name
-
-
 @pytest.fixture
-def database(common_database) -> str:
-    """One database for all tests of this file, emptied for each: quicker than a new one each."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET session_replication_role = replica")
-        for schema, table in TABLES:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, table)))
-    return common_database
+def database(emptied_database) -> str:
+    return emptied_database
 
 
 @pytest.fixture

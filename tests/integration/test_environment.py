@@ -25,6 +25,7 @@ from support import (
     Source,
     catalog,
     changes,
+    deploy_scripts,
     fail,
     listen,
     psql,
@@ -397,21 +398,6 @@ def test_messages_and_texts_arrive_in_another_encoding(session, ordinary_life):
     assert live(session) == ordinary_life
 
 
-def test_messages_do_not_depend_on_their_language(session, ordinary_life):
-    """In every language that the server knows; PostgreSQL's own words may differ."""
-    known = 0
-    for language in ("C", "C.UTF-8", "en_US.UTF-8", "zh_CN.UTF-8", "de_DE.UTF-8"):
-        try:
-            session.execute("SELECT set_config('lc_messages', %s, FALSE)", [language])
-        except psycopg.errors.InvalidParameterValue:
-            continue
-        known += 1
-        # Its severities are translated, which is why the package's messages are told by
-        # severity_nonlocalized.
-        assert live(session) == ordinary_life
-    assert known > 0
-
-
 def test_quiet_clients_get_the_same_results(session, ordinary_life):
     session.execute("SET client_min_messages = error")
 
@@ -472,13 +458,6 @@ DATABASES = {
 }
 
 
-def deploy(database: str, *options: str, **environment: str) -> None:
-    """Deploy and verify, as Sqitch would; it takes longer."""
-    files = [f"{folder}/{change}.sql" for folder in ("deploy", "verify") for change in changes()]
-    arguments = [word for file in files for word in ("-f", file)]
-    succeed(psql(database, *options, *arguments, **environment))
-
-
 @pytest.fixture
 def foreign_database(request) -> Iterator[str]:
     """A database that is not a copy of template1."""
@@ -495,7 +474,7 @@ def foreign_database(request) -> Iterator[str]:
 @pytest.mark.parametrize("foreign_database", DATABASES, indirect=True, ids=DATABASES.keys())
 def test_life_is_the_same_in_another_database(foreign_database, ordinary_life):
     succeed(psql(foreign_database, "-f", "sql/demo/source_system.sql"))
-    deploy(foreign_database)
+    succeed(deploy_scripts(foreign_database))
 
     with psycopg.connect(
         dbname=foreign_database, autocommit=True, client_encoding="UTF8"
@@ -582,7 +561,7 @@ DEPLOYMENTS = {
 def deployed(create_database, source_template) -> list[tuple]:
     """What comes of it in an ordinary session."""
     name = create_database(source_template)
-    deploy(name)
+    succeed(deploy_scripts(name))
     return catalog(name)
 
 
@@ -600,7 +579,7 @@ def test_deploys_and_verifies_the_same_whatever_the_session_sets(
 ):
     name = create_test_database(source_template)
 
-    deploy(name, PGOPTIONS=pgoptions(settings))
+    succeed(deploy_scripts(name, PGOPTIONS=pgoptions(settings)))
 
     assert catalog(name) == deployed
 
@@ -641,6 +620,6 @@ def test_adopts_the_same_whatever_the_session_sets(
     name = create_test_database(source_template)
     succeed(psql(name, "-c", ALEMBIC_TABLE + ALEMBIC_TRIGGER))
 
-    deploy(name, "-v", "adopt=true", PGOPTIONS=pgoptions(settings))
+    succeed(deploy_scripts(name, "-v", "adopt=true", PGOPTIONS=pgoptions(settings)))
 
     assert catalog(name) == deployed

@@ -255,12 +255,6 @@ def with_amount(file: File, portfolio: str, amount: str) -> File:
 
 
 @pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    """One database for all tests of this file: quicker than a new one each."""
-    return create_database(package_template)
-
-
-@pytest.fixture(scope="module")
 def etl_role(common_database) -> Iterator[str]:
     """What a platform's ETL may do: load, and call the hook (granted by sql/grants.sql)."""
     role = f"etl_{uuid.uuid4().hex[:12]}"
@@ -282,14 +276,8 @@ def etl_role(common_database) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(common_database) -> str:
-    """That database, emptied."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET session_replication_role = replica")
-        for table in TABLES:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table)))
-    return common_database
+def database(emptied_database) -> str:
+    return emptied_database
 
 
 @pytest.fixture

@@ -29,23 +29,20 @@ from psycopg.errors import (
     LockNotAvailable,
     QueryCanceled,
 )
-from support import changes, fail, psql, run, schema_dump, succeed
+from support import (
+    CONTROL,
+    FACT,
+    LOG,
+    changes,
+    errors_in,
+    fail,
+    psql,
+    run,
+    schema_dump,
+    succeed,
+)
 
 SOAK_SECONDS = float(os.environ.get("SNAPSHOT_SOAK_SECONDS", "0"))
-
-FACT = "customer.fct_customer_business_monthly_status"
-CONTROL = "customer.monthly_snapshot_control"
-LOG = "customer.monthly_snapshot_log"
-TABLES = (
-    FACT,
-    CONTROL,
-    LOG,
-    "customer.customer_plan_contract",
-    'customer."当年中标"',
-    'customer."当年流失"',
-    'customer."年金客户"',
-    'business."规模明细"',
-)
 
 
 def month_number(number: int) -> date:
@@ -199,15 +196,6 @@ def outcome(before: State, after: State, rows: list) -> str:
     return f"torn: {len(after.rows)} rows, {after.control}, {after.log}"
 
 
-def errors_in(connection: psycopg.Connection, month: date = MONTH) -> list[tuple[str, str]]:
-    """What validation finds wrong with a month."""
-    return connection.execute(
-        "SELECT check_name, detail FROM customer.validate_monthly_snapshot(%s)"
-        " WHERE severity = 'error' AND violations > 0",
-        [month],
-    ).fetchall()
-
-
 def must_go_on(connection: psycopg.Connection, call: str, rows: list, month: date = MONTH) -> None:
     """The next call is right, and so is every one after it."""
     connection.execute(call)
@@ -278,24 +266,15 @@ def execute(connection: psycopg.Connection, statement: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    name = create_database(package_template)
-    with psycopg.connect(dbname=name, autocommit=True) as connection:
-        # Quicker, and nobody is to see what a crash of this server would lose.
-        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+def pausing_database(common_database) -> str:
+    with psycopg.connect(dbname=common_database) as connection:
         connection.execute(PAUSES)
-    return name
+    return common_database
 
 
 @pytest.fixture
-def database(common_database) -> str:
-    """One database for these tests, emptied for each: quicker than a new one each."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET LOCAL session_replication_role = replica")
-        for table in TABLES:
-            connection.execute(f"DELETE FROM {table}")
-    return common_database
+def database(pausing_database, emptied_database) -> str:
+    return emptied_database
 
 
 class Break(NamedTuple):
@@ -819,7 +798,7 @@ def test_dump_restores_a_package_that_works(
         assert execute(operator, refresh())["stale"] == 10
         assert state(restored).rows == rows
         assert agrees(state(restored))
-        assert errors_in(reader) == []
+        assert errors_in(reader, MONTH) == []
         restored.execute("SET TimeZone = 'UTC'")
         old = execute(restored, f"SELECT max(updated_at) FROM {FACT}")
         change_sources(restored)
@@ -837,7 +816,7 @@ def test_dump_restores_a_package_that_works(
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             operator.execute(f"SELECT * FROM {FACT}")
         assert execute(reader, f"SELECT count(*) FROM {FACT}") == 110
-        assert errors_in(reader) == []
+        assert errors_in(reader, MONTH) == []
 
 
 @pytest.mark.distribution

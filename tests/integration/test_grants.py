@@ -8,7 +8,16 @@ from datetime import date
 import psycopg
 import pytest
 from psycopg import sql
-from support import Source, fail, psql, run, succeed
+from support import (
+    CONTROL,
+    FACT,
+    LOG,
+    Source,
+    fail,
+    psql,
+    run,
+    succeed,
+)
 
 JANUARY = date(2026, 1, 31)
 
@@ -49,9 +58,6 @@ GRANTED = {
 
 # --- Statements: at least one on every object of the package -----------------
 
-FACT = "customer.fct_customer_business_monthly_status"
-CONTROL = "customer.monthly_snapshot_control"
-LOG = "customer.monthly_snapshot_log"
 TREND = "customer.monthly_status_trend"
 SEQUENCE = "customer.monthly_snapshot_log_log_id_seq"
 SOURCES = (
@@ -248,22 +254,12 @@ def matrix_database(create_database, package_template) -> str:
     return name
 
 
-@pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    return create_database(package_template)
-
-
 @pytest.fixture
-def database(common_database) -> str:
-    """One database for all other tests, filled anew for each: quicker than a new one each."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET session_replication_role = replica")
-        for table in (FACT, CONTROL, LOG, *set(SOURCES) - {'mapping."产品线"'}):
-            connection.execute(f"DELETE FROM {table}")
-        connection.execute("SET session_replication_role = origin")
+def database(emptied_database) -> str:
+    """One database for all other tests, filled anew for each."""
+    with psycopg.connect(dbname=emptied_database) as connection:
         fill(connection)
-    return common_database
+    return emptied_database
 
 
 @pytest.fixture(scope="module")

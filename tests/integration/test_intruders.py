@@ -10,7 +10,6 @@ test_environment.py.
 """
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -18,22 +17,23 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
-from support import Notice, Source, changes, listen, psql, run, sqitch, succeed
-
-FACT = "customer.fct_customer_business_monthly_status"
-CONTROL = "customer.monthly_snapshot_control"
-LOG = "customer.monthly_snapshot_log"
-KINDS = ("etl", "operator", "restater", "closer", "reader")
-TABLES = (
-    FACT,
+from support import (
     CONTROL,
+    FACT,
     LOG,
-    "customer.customer_plan_contract",
-    'customer."当年中标"',
-    'customer."当年流失"',
-    'customer."年金客户"',
-    'business."规模明细"',
+    Notice,
+    Source,
+    changes,
+    deploy_scripts,
+    empty,
+    listen,
+    psql,
+    run,
+    sqitch,
+    succeed,
 )
+
+KINDS = ("etl", "operator", "restater", "closer", "reader")
 
 # No customer is called anything else, so that a leak shows.
 SECRET = "机密客户"
@@ -246,11 +246,6 @@ def catalog(package_template) -> Catalog:
         return read_catalog(connection)
 
 
-@pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    return create_database(package_template)
-
-
 @pytest.fixture
 def database(common_database) -> str:
     """One database for all tests of this file, filled anew for each."""
@@ -262,11 +257,7 @@ def database(common_database) -> str:
 def set_stage(connection: psycopg.Connection) -> None:
     """Sources in which every rule has something to do, and nothing written."""
     with connection.transaction():
-        # Without triggers: they guard closed months.
-        connection.execute("SET LOCAL session_replication_role = replica")
-        for table in TABLES:
-            connection.execute(f"DELETE FROM {table}")
-        connection.execute("SET LOCAL session_replication_role = origin")
+        empty(connection)
         source = Source(connection)
         for number in range(1, 6):
             source.contract(f"{SECRET}{number}", is_existing=number == 1)
@@ -912,11 +903,10 @@ COMPLAINTS = f"""
             WHERE setting = 'search_path=pg_catalog, pg_temp'
         )
     UNION ALL
-    SELECT name, 'definer that executes a text'
+    SELECT name, 'executes a text'
     FROM package
     JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
-    WHERE prosecdef
-        AND prosrc ~* '\\mexecute\\M'
+    WHERE prosrc ~* '\\mexecute\\M'
     UNION ALL
     -- Whoever could create there could plant what is called by its schema.
     SELECT pg_describe_object('pg_namespace'::regclass, oid, 0), 'others may create in it'
@@ -1013,7 +1003,13 @@ FORGETFUL = {
     "definer that executes a text": (
         f"CREATE FUNCTION customer.new() RETURNS void SECURITY DEFINER {PINNED} LANGUAGE plpgsql"
         f" AS 'BEGIN EXECUTE ''SELECT 1''; END'; {NO_RIGHTS}",
-        [("function customer.new()", "definer that executes a text")],
+        [("function customer.new()", "executes a text")],
+    ),
+    # A definer may call it, as refreshing does with what writes.
+    "invoker that executes a text": (
+        f"CREATE FUNCTION customer.new() RETURNS void {PINNED} LANGUAGE plpgsql"
+        f" AS 'BEGIN EXECUTE ''SELECT 1''; END'; {NO_RIGHTS}",
+        [("function customer.new()", "executes a text")],
     ),
     "procedure that forgets all": (
         "CREATE PROCEDURE customer.new() LANGUAGE sql AS 'SELECT 1'",
@@ -1107,15 +1103,6 @@ def test_a_new_object_that_forgets_something_is_complained_of(
 # --- Deploying ----------------------------------------------------------------
 
 
-def deploy(
-    database: str, *options: str, folders: tuple[str, ...] = ("deploy", "verify"), **environment
-) -> subprocess.CompletedProcess[str]:
-    """Every script of the folders, as Sqitch would run them; it takes longer."""
-    files = [f"{folder}/{change}.sql" for folder in folders for change in changes()]
-    arguments = [word for file in files for word in ("-f", file)]
-    return psql(database, *options, *arguments, **environment)
-
-
 KINDS_OF_OBJECTS = ("TABLES", "SEQUENCES", "FUNCTIONS", "TYPES", "SCHEMAS")
 
 
@@ -1130,7 +1117,7 @@ def generous_database(create_database, source_template, platform) -> str:
             connection.execute(
                 f"ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT ALL ON {kind} TO PUBLIC"
             )
-    succeed(deploy(name))
+    succeed(deploy_scripts(name))
     return name
 
 
@@ -1255,7 +1242,7 @@ def planted(connection: psycopg.Connection) -> list[tuple[str, str]]:
 
 def test_nothing_that_an_intruder_planted_becomes_part_of_the_package(open_database):
     """Deploying with the usual search_path, in which public comes after PostgreSQL's own."""
-    result = deploy(open_database)
+    result = deploy_scripts(open_database)
 
     with psycopg.connect(dbname=open_database) as connection:
         notices = listen(connection)

@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from oracle import OPEN, Contract, Control, Detail, Event, Key, Operation, Row, Sources
 from psycopg import sql
 from psycopg.types.json import set_json_loads
+from support import FACT
 
 settings.register_profile(
     "default",
@@ -279,7 +280,6 @@ histories = st.lists(
 
 # --- The database, and the oracle beside it ------------------------------------
 
-FACT = "customer.fct_customer_business_monthly_status"
 COLUMNS = ", ".join(Row._fields)
 KEY_MATCHES = "(snapshot_month, company_id, product_line_code) = (%s, %s, %s)"
 

@@ -1,6 +1,6 @@
-"""What the README prints is run as printed, on a database named as it names it.
+"""What the README prints is run as printed, on databases and roles of the tests' own.
 
-And the CHANGELOG names whatever a user meets.
+What it prints for adopting runs in test_adopt.py. And the CHANGELOG names whatever a user meets.
 """
 
 import re
@@ -99,6 +99,38 @@ def test_grants_command_runs(workdatahub, create_role):
         [role],
     ).fetchone()
     assert granted
+
+
+@pytest.mark.distribution
+def test_deploy_commands_run(create_test_database, source_template):
+    """As the server's own role instead of the README's."""
+    name = create_test_database(source_template)
+    [block] = [block for block in blocks("sh") if "sqitch verify" in block]
+    lines = re.findall(r"sqitch .*", re.sub(r"db:pg://\S+", f"db:pg:{name}", block))
+
+    deployed, verified = (succeed(run("bash", "-c", line)) for line in lines)
+
+    assert re.search(r"\+ guard_closed_months \.+ ok\n", deployed)
+    assert verified.endswith("Verify successful\n")
+
+
+@pytest.mark.distribution
+def test_restore_commands_run(workdatahub, create_test_database, package_template, tmp_path):
+    workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
+    workdatahub.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
+    name = create_test_database(package_template)
+    [block] = [block for block in blocks("sh") if "pg_restore" in block]
+    command, databases = re.subn("--dbname=restored", f"--dbname={name}", block)
+    assert databases == 1
+
+    succeed(run("bash", "-ec", f"cd {tmp_path}\n{command}"))
+
+    with psycopg.connect(dbname=name) as restored:
+        assert snapshot(restored) == EXPECTED
+        assert restored.execute(
+            "SELECT count(*) FILTER (WHERE closed_at IS NOT NULL) FROM"
+            " customer.monthly_snapshot_control"
+        ).fetchone() == (1,)
 
 
 def test_files_that_it_names_exist():

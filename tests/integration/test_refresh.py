@@ -19,34 +19,15 @@ STORED_TABLES = (
     "monthly_snapshot_control",
     "monthly_snapshot_log",
 )
-TABLES = (
-    *(("customer", table) for table in STORED_TABLES),
-    ("customer", "customer_plan_contract"),
-    ("customer", "当年中标"),
-    ("customer", "当年流失"),
-    ("customer", "年金客户"),
-    ("business", "规模明细"),
-)
 NOTHING = {table: [] for table in STORED_TABLES}
 SNAPSHOT_ISOLATION = pytest.mark.parametrize(
     "isolation_level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
 )
 
 
-@pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    return create_database(package_template)
-
-
 @pytest.fixture
-def database(common_database) -> str:
-    """One database for all tests of this file, emptied for each: quicker than a new one each."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET session_replication_role = replica")
-        for schema, table in TABLES:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, table)))
-    return common_database
+def database(emptied_database) -> str:
+    return emptied_database
 
 
 @pytest.fixture

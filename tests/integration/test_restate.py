@@ -13,45 +13,25 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel, sql
 from psycopg.errors import ObjectNotInPrerequisiteState, SerializationFailure
-from support import Notice, Source, listen, wait_for_lock
+from support import (
+    FACT,
+    Notice,
+    Source,
+    listen,
+    wait_for_lock,
+)
 
 JUNE = date(2025, 6, 30)
 JULY = date(2025, 7, 31)
-FACT = "customer.fct_customer_business_monthly_status"
-TABLES = (
-    ("customer", "fct_customer_business_monthly_status"),
-    ("customer", "monthly_snapshot_control"),
-    ("customer", "monthly_snapshot_log"),
-    ("customer", "customer_plan_contract"),
-    ("customer", "当年中标"),
-    ("customer", "当年流失"),
-    ("customer", "年金客户"),
-    ("business", "规模明细"),
-)
 WRITE = {
     "refresh": "SELECT customer.refresh_monthly_snapshot(%s)",
     "restate": "SELECT customer.restate_monthly_snapshot(%s, 'why')",
 }
 
 
-@pytest.fixture(scope="module")
-def common_database(create_database, package_template) -> str:
-    name = create_database(package_template)
-    with psycopg.connect(autocommit=True) as server:
-        # Quicker, and nobody is to see what a crash would lose.
-        server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    return name
-
-
 @pytest.fixture
-def database(common_database) -> str:
-    """One database for all tests of this file, emptied for each: quicker than a new one each."""
-    with psycopg.connect(dbname=common_database) as connection:
-        # Without triggers: they guard closed months.
-        connection.execute("SET session_replication_role = replica")
-        for schema, table in TABLES:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, table)))
-    return common_database
+def database(emptied_database) -> str:
+    return emptied_database
 
 
 @pytest.fixture

@@ -11,7 +11,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from support import (
+    CONTROL,
+    FACT,
+    LOG,
     PROJECT,
+    STORED,
     Source,
     changes,
     fail,
@@ -23,10 +27,6 @@ from support import (
     wait_for_lock,
 )
 
-FACT = "customer.fct_customer_business_monthly_status"
-CONTROL = "customer.monthly_snapshot_control"
-LOG = "customer.monthly_snapshot_log"
-TABLES = (FACT, CONTROL, LOG)
 TREND = "customer.monthly_status_trend"
 
 
@@ -181,12 +181,12 @@ def test_upgrade_keeps_what_an_earlier_version_wrote(source_database):
         source.contract("C2")
         source.detail("C1", "1.50")
         first = connection.execute(refresh).fetchone()[0]
-    before = [rows(source_database, table) for table in TABLES]
+    before = [rows(source_database, table) for table in STORED]
     assert [len(table) for table in before] == [2, 1, 1]
 
     succeed(sqitch(source_database, "deploy"))
 
-    assert [rows(source_database, table) for table in TABLES] == before
+    assert [rows(source_database, table) for table in STORED] == before
     assert "Verify successful" in succeed(sqitch(source_database, "verify"))
     with psycopg.connect(dbname=source_database) as connection:
         second = connection.execute(refresh).fetchone()[0]
@@ -634,7 +634,7 @@ def fill_only(database: str, table: str) -> None:
     with psycopg.connect(dbname=database) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute(ROWS[table])
-        for other in set(TABLES) - {table}:
+        for other in set(STORED) - {table}:
             connection.execute(f"DELETE FROM {other}")
 
 
@@ -649,19 +649,19 @@ def test_revert_keeps_the_snapshots_and_deploy_restores_the_rest(
     database, connection, package_dump
 ):
     fill_all(connection)
-    before = [rows(database, table) for table in TABLES]
+    before = [rows(database, table) for table in STORED]
 
     errors = fail(sqitch(database, "revert", "-y"))
 
     assert "holds rows, and reverting would drop them" in errors
-    assert [rows(database, table) for table in TABLES] == before
+    assert [rows(database, table) for table in STORED] == before
 
     succeed(sqitch(database, "deploy"))
-    assert [rows(database, table) for table in TABLES] == before
+    assert [rows(database, table) for table in STORED] == before
     assert schema_dump(database) == package_dump
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", STORED)
 def test_revert_keeps_a_table_that_holds_rows_and_says_how_to_insist(database, table):
     fill_only(database, table)
     before = rows(database, table)
@@ -677,7 +677,7 @@ def test_revert_keeps_a_table_that_holds_rows_and_says_how_to_insist(database, t
     assert rows(database, table) == before
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", STORED)
 def test_revert_keeps_rows_unless_told_true(database, table):
     fill_only(database, table)
     path = f"revert/{table.removeprefix('customer.')}.sql"
@@ -693,7 +693,7 @@ def test_revert_keeps_rows_unless_told_true(database, table):
     assert len(rows(database, table)) == 1
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", STORED)
 def test_revert_waits_for_a_writer_and_keeps_what_it_wrote(
     connect, connection, database, start: Callable, table
 ):
@@ -718,7 +718,7 @@ def test_revert_discards_rows_when_told(database, connection, source_dump):
     assert schema_dump(database) == source_dump
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", STORED)
 def test_revert_copes_with_a_table_dropped_by_hand(database, connection, source_dump, table):
     connection.execute(f"DROP TABLE {table} CASCADE")
 
@@ -728,7 +728,7 @@ def test_revert_copes_with_a_table_dropped_by_hand(database, connection, source_
 
 
 def test_sqitch_reverts_what_was_dropped_by_hand(database, connection, source_dump):
-    for table in TABLES:
+    for table in STORED:
         connection.execute(f"DROP TABLE {table} CASCADE")
 
     succeed(sqitch(database, "revert", "-y"))
@@ -952,7 +952,7 @@ def index_damages() -> Iterator[Damage]:
         yield Damage(change, f"{index} dropped", drop, message)
         yield Damage(change, f"{index} replaced", drop + add + comment + "'as before'", message)
         yield Damage(change, f"{index} without comment", comment + "NULL", message)
-    for table in TABLES:
+    for table in STORED:
         change = table.removeprefix("customer.")
         yield Damage(
             change,
@@ -1106,7 +1106,7 @@ def view_damages() -> Iterator[Damage]:
 
 
 def table_damages() -> Iterator[Damage]:
-    for table in TABLES:
+    for table in STORED:
         change = table.removeprefix("customer.")
         first_column = PRIMARY_KEYS[table][0]
         yield Damage(change, "dropped", f"DROP TABLE {table} CASCADE", "does not exist")

@@ -29,7 +29,7 @@ BEGIN
             ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
             ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
             -- The owner of the fact table, which is deployed later.
-            ('owner', proowner IS NOT DISTINCT FROM coalesce(
+            ('owner', proowner = coalesce(
                 (SELECT relowner FROM pg_class WHERE oid = to_regclass('customer.fct_customer_business_monthly_status')),
                 proowner
             )),

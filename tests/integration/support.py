@@ -182,7 +182,7 @@ def catalog(database: str) -> list[tuple]:
 def deploy_scripts(
     database: str, *options: str, folders: tuple[str, ...] = ("deploy", "verify"), **environment
 ) -> subprocess.CompletedProcess[str]:
-    """Every script of the folders, as Sqitch would run them; it takes longer."""
+    """Run every script of the folders, as Sqitch does, which takes longer."""
     files = [f"{folder}/{change}.sql" for folder in folders for change in changes()]
     arguments = [word for file in files for word in ("-f", file)]
     return psql(database, *options, *arguments, **environment)

@@ -28,11 +28,6 @@ BEGIN
             ('security invoker', NOT prosecdef),
             ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
             ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            -- The owner of the fact table, which is deployed later.
-            ('owner', proowner = coalesce(
-                (SELECT relowner FROM pg_class WHERE oid = to_regclass('customer.fct_customer_business_monthly_status')),
-                proowner
-            )),
             ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
             ('no EXECUTE by PUBLIC', NOT EXISTS (
                 SELECT

@@ -57,6 +57,7 @@ AS $$
             required_column.*,
             format('%I.%I', schema_name, table_name) AS table_label,
             format('%I.%I.%I', schema_name, table_name, column_name) AS column_label,
+            pg_namespace.oid AS schema_oid,
             pg_class.oid AS table_oid,
             pg_class.relkind,
             pg_attribute.attnum,
@@ -121,6 +122,22 @@ AS $$
                 )
             END
     ),
+    -- The package reads with the rights of its owner, whoever asks here.
+    unreadable_table AS (
+        SELECT
+            min(position),
+            'table ' || table_label,
+            format('may not be read by %s: it takes USAGE on the schema and SELECT', proowner::regrole)
+        FROM found_column
+        JOIN pg_proc
+            ON pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
+        WHERE attnum IS NOT NULL
+            AND NOT (
+                has_schema_privilege(proowner, schema_oid, 'USAGE')
+                AND has_column_privilege(proowner, table_oid, attnum, 'SELECT')
+            )
+        GROUP BY table_label, proowner
+    ),
     missing_key AS (
         SELECT position, 'unique key on ' || column_label, 'is missing'
         FROM found_column
@@ -148,6 +165,8 @@ AS $$
         UNION ALL
         SELECT * FROM unusable_column
         UNION ALL
+        SELECT * FROM unreadable_table
+        UNION ALL
         SELECT * FROM missing_key
     ) AS finding
     ORDER BY position, source_object COLLATE "C"
@@ -156,10 +175,10 @@ $$;
 REVOKE ALL ON FUNCTION customer.missing_snapshot_sources() FROM PUBLIC;
 
 COMMENT ON FUNCTION customer.missing_snapshot_sources() IS
-'What the monthly snapshot reads and does not find in the source system: one row for each table, column or unique key that is missing, and for each column whose type cannot work. No rows: all is there. Deploying and sqitch verify both refuse while it returns rows. Raises nothing.
+'What the monthly snapshot reads and does not find in the source system: one row for each table, column or unique key that is missing, for each column whose type cannot work, and for each table that the owner of the package may not read. No rows: all is there. Deploying and sqitch verify both refuse while it returns rows. Raises nothing.
 
 source_object: the kind and qualified name of what is wanted, such as column customer.customer_plan_contract.valid_to.
-problem: "is missing", or the type found and the kind of type that is needed. Text means any string type; date or timestamp means date or timestamp without time zone (with a time zone, the month would depend on the reader).
+problem: "is missing", or the type found and the kind of type that is needed, or who may not read it. Text means any string type; date or timestamp means date or timestamp without time zone (with a time zone, the month would depend on the reader).
 
 It asks for no more than the refresh reads. What restating needs besides is checked by customer.restate_monthly_snapshot.';
 
@@ -175,7 +194,8 @@ BEGIN
         RAISE EXCEPTION E'the source system lacks what the monthly snapshot reads:\n    %', v_missing
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Create what is missing (WorkDataHub''s Alembic migrations do), or connect to the database that holds it. Then run sqitch deploy again; nothing has been deployed.';
+                HINT = 'Create what is missing (WorkDataHub''s Alembic migrations do), grant what may not be read, or connect to the database that holds it. '
+                    'Then run sqitch deploy again; nothing has been deployed but Sqitch''s own schema.';
     END IF;
 END
 $$;

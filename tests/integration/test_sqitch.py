@@ -275,6 +275,34 @@ def test_public_is_granted_nothing_even_where_that_is_the_default(source_databas
     assert [grant[1:] for grant in granted if grant[0] not in sources] == []
 
 
+def test_deploy_refuses_a_deployer_who_may_not_read_the_sources(source_database, create_role):
+    role = create_role()
+    with psycopg.connect(dbname=source_database) as connection:
+        connection.execute(
+            f"""
+            GRANT USAGE, CREATE ON SCHEMA customer TO {role};
+            GRANT USAGE ON SCHEMA business TO {role};
+            GRANT SELECT ON ALL TABLES IN SCHEMA customer, mapping TO {role}
+            """
+        )
+
+    errors = fail(
+        psql(
+            source_database,
+            "-c",
+            f"SET SESSION AUTHORIZATION {role}",
+            "-f",
+            "deploy/missing_snapshot_sources.sql",
+        )
+    )
+
+    problem = f"may not be read by {role}: it takes USAGE on the schema and SELECT"
+    assert (
+        in_words(f'table business."规模明细" {problem}', f'table mapping."产品线" {problem}')
+        in errors
+    )
+
+
 def test_deployer_need_not_be_a_superuser(source_database, create_role):
     role = create_role()
     with psycopg.connect(dbname=source_database) as connection:

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(110);
+SELECT plan(116);
 
 SET LOCAL client_min_messages = error;
 
@@ -363,6 +363,58 @@ SELECT is(
     ),
     ARRAY['unique key on customer."年金客户".company_id is missing'],
     'nor at a materialized view, though it has a unique index'
+);
+
+-- Who owns it
+
+CREATE FUNCTION pg_temp.findings_of_owner(p_grants text)
+RETURNS text[]
+LANGUAGE sql
+AS $$
+    SELECT pg_temp.findings_after(
+        'CREATE ROLE "Package owner";
+         GRANT USAGE, CREATE ON SCHEMA customer TO "Package owner";
+         ALTER FUNCTION customer.missing_snapshot_sources() OWNER TO "Package owner";
+         GRANT USAGE ON SCHEMA business, mapping TO "Package owner";
+         GRANT SELECT ON customer.customer_plan_contract, customer."当年中标", customer."当年流失",
+            customer."年金客户", business."规模明细", mapping."产品线" TO "Package owner";'
+            || p_grants
+    )
+$$;
+
+SELECT is(
+    pg_temp.findings_of_owner(''),
+    '{}'::text[],
+    'an owner that may read the tables, and do nothing else with them, is enough'
+);
+
+SELECT is(
+    pg_temp.findings_of_owner(ddl),
+    ARRAY[finding || ' may not be read by "Package owner": it takes USAGE on the schema and SELECT'],
+    format('%s is reported once for an owner that may not read it', finding)
+)
+FROM (VALUES
+    ('REVOKE SELECT ON customer.customer_plan_contract FROM "Package owner"', 'table customer.customer_plan_contract'),
+    ('REVOKE SELECT ON customer."年金客户" FROM "Package owner"', 'table customer."年金客户"'),
+    ('REVOKE USAGE ON SCHEMA business FROM "Package owner"', 'table business."规模明细"')
+) AS lack (ddl, finding);
+
+SELECT is(
+    pg_temp.findings_of_owner(
+        'REVOKE SELECT ON business."规模明细" FROM "Package owner";
+         GRANT SELECT (company_id, "产品线代码", "月度", "期末资产规模") ON business."规模明细" TO "Package owner"'
+    ),
+    '{}'::text[],
+    'the columns that are read are enough'
+);
+
+SELECT is(
+    pg_temp.findings_of_owner(
+        'REVOKE SELECT ON business."规模明细" FROM "Package owner";
+         GRANT SELECT (company_id, "产品线代码", "月度") ON business."规模明细" TO "Package owner"'
+    ),
+    ARRAY['table business."规模明细" may not be read by "Package owner": it takes USAGE on the schema and SELECT'],
+    'but one less is not'
 );
 
 -- Who asks

@@ -30,8 +30,9 @@ BEGIN
         RAISE EXCEPTION 'table customer.monthly_snapshot_control holds rows, and reverting would drop them'
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'The changes after this one are reverted already: "sqitch deploy" restores them. '
-                    'To drop the rows, too: "sqitch revert --set discard_snapshots=true".';
+                HINT = 'The changes after this one are reverted already, and with them the guard of closed months and all grants: '
+                    'run "sqitch deploy" and sql/grants.sql again. '
+                    'To drop the rows, too: "sqitch revert -y --set discard_snapshots=true".';
     END IF;
 END
 $$;

@@ -699,8 +699,9 @@ def test_revert_keeps_a_table_that_holds_rows_and_says_how_to_insist(database, t
 
     assert (
         f"ERROR:  55000: table {table} holds rows, and reverting would drop them\n"
-        'HINT:  The changes after this one are reverted already: "sqitch deploy" restores them.'
-        ' To drop the rows, too: "sqitch revert --set discard_snapshots=true".\n'
+        "HINT:  The changes after this one are reverted already, and with them the guard of closed"
+        ' months and all grants: run "sqitch deploy" and sql/grants.sql again.'
+        ' To drop the rows, too: "sqitch revert -y --set discard_snapshots=true".\n'
     ) in errors
     assert rows(database, table) == before
 

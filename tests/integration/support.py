@@ -55,6 +55,26 @@ def empty(connection: psycopg.Connection) -> None:
         connection.execute("SET LOCAL session_replication_role = origin")
 
 
+NOTHING = {table: [] for table in STORED}
+
+
+def rows(connection: psycopg.Connection, *tables: str) -> dict[str, list[tuple]]:
+    """All rows of the tables, each with what changes when it is written."""
+    return {
+        table: sorted(
+            connection.execute(
+                f"SELECT t::text, ctid::text, xmin::text FROM {table} AS t"
+            ).fetchall()
+        )
+        for table in tables
+    }
+
+
+def stored(connection: psycopg.Connection) -> dict[str, list[tuple]]:
+    """All rows that the package stores, in the same way."""
+    return rows(connection, *STORED)
+
+
 def errors_in(connection: psycopg.Connection, month: date) -> list[tuple[str, str]]:
     """What validation finds wrong with a month."""
     return connection.execute(

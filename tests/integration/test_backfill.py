@@ -13,16 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support import (
-    FACT,
-    PROJECT,
-    Source,
-    fail,
-    psql,
-    run,
-    succeed,
-    wait_for_lock,
-)
+from support import FACT, PROJECT, Source, fail, psql, run, succeed, wait_for_lock
 
 MONTHS = [
     date(2025, 1, 31),

@@ -12,10 +12,7 @@ import psycopg
 import pytest
 from pglast import ast, enums, visitors
 from sql_code import bodies, queries, without_psql
-from support import (
-    FACT,
-    PROJECT,
-)
+from support import FACT, PROJECT
 
 
 class Findings(visitors.Visitor):

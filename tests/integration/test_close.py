@@ -9,17 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.errors import ObjectNotInPrerequisiteState, SerializationFailure
-from support import (
-    FACT,
-    LEVELS,
-    Source,
-    fail,
-    listen,
-    run,
-    sqitch,
-    succeed,
-    wait_for_lock,
-)
+from support import FACT, LEVELS, Source, fail, listen, run, sqitch, succeed, wait_for_lock
 
 DECEMBER = date(2025, 12, 31)
 JANUARY = date(2026, 1, 31)

@@ -33,11 +33,12 @@ from support import (
     FACT,
     LEVELS,
     LOG,
-    STORED,
+    NOTHING,
     Source,
     empty,
     errors_in,
     listen,
+    stored,
     wait_for_lock,
 )
 
@@ -176,18 +177,6 @@ def write(
 
 def counts(result: dict[str, Any]) -> tuple[int, int, int, int, int]:
     return tuple(result[key] for key in ("total", "inserted", "updated", "unchanged", "stale"))
-
-
-def stored(connection: psycopg.Connection) -> dict[str, list[tuple]]:
-    """Everything that the package stores, each row with what changes when it is written."""
-    return {
-        table: sorted(
-            connection.execute(
-                f"SELECT t::text, ctid::text, xmin::text FROM {table} AS t"
-            ).fetchall()
-        )
-        for table in STORED
-    }
 
 
 def months_stored(connection: psycopg.Connection) -> dict[date, int]:
@@ -539,7 +528,7 @@ def test_refresh_waits_for_who_locks_the_customer_of_a_new_row(session, connecti
     etl.execute("""SELECT FROM customer."年金客户" WHERE company_id = 'C1' FOR UPDATE""")
     with pytest.raises(LockNotAvailable):
         write(hasty)
-    assert stored(connection) == {table: [] for table in STORED}
+    assert stored(connection) == NOTHING
     etl.rollback()
     write(connection)
 

@@ -16,22 +16,9 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from support import Source, listen, psql, succeed
+from support import NOTHING, SOURCES, STORED, Source, listen, psql, rows, stored, succeed
 
 JANUARY = date(2026, 1, 31)
-FACT = ("customer", "fct_customer_business_monthly_status")
-CONTROL = ("customer", "monthly_snapshot_control")
-LOG = ("customer", "monthly_snapshot_log")
-STORED_TABLES = (FACT, CONTROL, LOG)
-# In an order in which they can be emptied.
-TABLES = (
-    *STORED_TABLES,
-    ("business", "规模明细"),
-    ("customer", "customer_plan_contract"),
-    ("customer", "当年中标"),
-    ("customer", "当年流失"),
-    ("customer", "年金客户"),
-)
 
 
 # --- The ETL -----------------------------------------------------------------
@@ -342,28 +329,11 @@ def versions(connection: psycopg.Connection) -> dict[tuple[str, str], tuple]:
     }
 
 
-def rows(connection: psycopg.Connection, *tables: tuple[str, str]) -> dict[str, list[tuple]]:
-    """All rows of the tables, or of all, each with its version."""
-    return {
-        table: sorted(
-            connection.execute(
-                sql.SQL("SELECT t::text, ctid::text, xmin::text FROM {} AS t").format(
-                    sql.Identifier(schema, table)
-                )
-            ).fetchall()
-        )
-        for schema, table in tables or TABLES
-    }
-
-
 def log(connection: psycopg.Connection) -> list[dict[str, Any]]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             "SELECT * FROM customer.monthly_snapshot_log ORDER BY log_id"
         ).fetchall()
-
-
-NOTHING_STORED = {table: [] for _, table in STORED_TABLES}
 
 
 # --- Loads that commit -------------------------------------------------------
@@ -380,21 +350,21 @@ def test_the_role_of_these_tests_has_nothing_of_the_package_but_the_hook(etl):
         """
     ).fetchall()
     assert functions == [("customer.post_etl_hook(text,text)",)]
-    for schema, table in STORED_TABLES:
+    for table in STORED:
         assert not etl.connection.execute(
             "SELECT has_any_column_privilege(%s, 'SELECT, INSERT, UPDATE, REFERENCES')"
             " OR has_table_privilege(%s, 'DELETE, TRUNCATE, TRIGGER')",
-            [f"{schema}.{table}"] * 2,
+            [table] * 2,
         ).fetchone()[0]
 
 
 def test_a_load_and_its_snapshot_become_visible_together(connection, etl, etl_role):
-    before = rows(connection)
+    before = rows(connection, *STORED, *SOURCES)
     started_at = etl.connection.execute("SELECT CURRENT_TIMESTAMP").fetchone()[0]
 
     result = etl.load(JANUARY_FILE)
 
-    assert rows(connection) == before
+    assert rows(connection, *STORED, *SOURCES) == before
     etl.connection.commit()
     assert snapshot(connection) == JANUARY_SNAPSHOT
     assert {updated_at for *_, updated_at in versions(connection).values()} == {started_at}
@@ -449,11 +419,11 @@ def test_a_load_replaces_what_it_loads_and_keeps_contract_versions(connection, e
 
 def test_an_autocommitting_connection_in_a_transaction_block(connection, connect_etl):
     etl = connect_etl(autocommit=True)
-    before = rows(connection)
+    before = rows(connection, *STORED, *SOURCES)
 
     with etl.connection.transaction():
         result = etl.load(JANUARY_FILE)
-        assert rows(connection) == before
+        assert rows(connection, *STORED, *SOURCES) == before
 
     assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
     assert snapshot(connection) == JANUARY_SNAPSHOT
@@ -464,7 +434,7 @@ def test_an_autocommitting_connection_without_a_transaction_block(connection, co
 
     etl.replace_details(JANUARY_FILE.details)
     etl.sync_contracts(JANUARY_FILE.contracts)
-    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+    assert stored(connection) == NOTHING
 
     result = etl.call_hook("annuity_performance", "202601")
 
@@ -553,12 +523,12 @@ def test_a_failure_after_the_hook_leaves_nothing(connection, connect_etl, is_fir
     if not is_first:
         connect_etl().run(JANUARY_FILE)
     etl = connect_etl()
-    before = rows(connection)
+    before = rows(connection, *STORED, *SOURCES)
 
     assert etl.load(with_amount(JANUARY_FILE, "A", "2"))["upserted"] == (5 if is_first else 1)
     break_down(etl)
 
-    assert rows(connection) == before
+    assert rows(connection, *STORED, *SOURCES) == before
     assert len(log(connection)) == (0 if is_first else 1)
 
 
@@ -648,7 +618,7 @@ def test_a_failure_in_the_hook_leaves_nothing_of_the_load(
 ):
     etl.run(JANUARY_FILE)
     prepare(etl, connection)
-    before = rows(connection)
+    before = rows(connection, *STORED, *SOURCES)
 
     with pytest.raises(psycopg.Error) as error:
         etl.load(file, *arguments)
@@ -658,7 +628,7 @@ def test_a_failure_in_the_hook_leaves_nothing_of_the_load(
     assert error.value.sqlstate == sqlstate
     assert error.value.diag.message_primary.startswith(message)
     assert hint in error.value.diag.message_hint
-    assert rows(connection) == before
+    assert rows(connection, *STORED, *SOURCES) == before
 
 
 # --- Loading again -----------------------------------------------------------
@@ -667,11 +637,11 @@ def test_a_failure_in_the_hook_leaves_nothing_of_the_load(
 def test_the_same_file_again_changes_nothing(connection, etl):
     etl.run(JANUARY_FILE)
     before = versions(connection)
-    details = rows(connection, ("business", "规模明细"))
+    details = rows(connection, 'business."规模明细"')
 
     result = etl.run(JANUARY_FILE)
 
-    assert rows(connection, ("business", "规模明细")) != details  # replaced, by the same values
+    assert rows(connection, 'business."规模明细"') != details  # replaced, by the same values
     assert versions(connection) == before
     assert result == JANUARY_RESULT | {
         "upserted": 0,
@@ -816,7 +786,7 @@ def test_the_setting_skips_the_transaction_that_makes_it_and_no_other(connection
     assert other_etl.call_hook("annuity_performance", "202601")["status"] == "refreshed"
     other_etl.connection.rollback()
     getattr(etl.connection, end)()
-    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+    assert stored(connection) == NOTHING
 
     result = etl.run(JANUARY_FILE)
 
@@ -828,7 +798,7 @@ def test_a_load_that_skips_the_hook_is_still_a_load(connection, etl):
     etl.connection.execute("SET LOCAL customer.post_etl_hooks = off")
     etl.run(JANUARY_FILE)
 
-    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+    assert stored(connection) == NOTHING
     assert connection.execute(
         'SELECT sum("期末资产规模") FROM business."规模明细"'
         " WHERE \"月度\" BETWEEN '2026-01-01' AND '2026-01-31'"
@@ -843,7 +813,7 @@ def test_the_setting_of_a_session_skips_all_its_transactions(connection, connect
 
     assert [etl.run(JANUARY_FILE), etl.run(JANUARY_FILE)] == [SWITCHED_OFF, SWITCHED_OFF]
 
-    assert rows(connection, *STORED_TABLES) == NOTHING_STORED
+    assert stored(connection) == NOTHING
     etl.connection.execute("SET customer.post_etl_hooks = on")
     assert etl.run(JANUARY_FILE)["status"] == "refreshed"
 
@@ -851,9 +821,9 @@ def test_the_setting_of_a_session_skips_all_its_transactions(connection, connect
 @pytest.mark.parametrize("domain", ["annuity_income", "annual_award", "annual_loss"])
 def test_loads_of_other_domains_leave_the_snapshot_alone(connection, etl, domain):
     etl.run(JANUARY_FILE)
-    before = rows(connection, *STORED_TABLES)
+    before = stored(connection)
 
     result = etl.run(with_amount(JANUARY_FILE, "A", "2"), domain)
 
     assert result == {"status": "skipped", "reason": f"domain {domain} has no monthly snapshot"}
-    assert rows(connection, *STORED_TABLES) == before
+    assert stored(connection) == before

@@ -9,17 +9,11 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel, sql
 from psycopg.rows import dict_row
-from support import Notice, Source, listen, wait_for_lock
+from support import NOTHING, Notice, Source, listen, stored, wait_for_lock
 
 JANUARY = date(2026, 1, 31)
 FEBRUARY = date(2026, 2, 28)
 RESTATE_JANUARY = "SELECT customer.restate_monthly_snapshot(DATE '2026-01-31', 'why');"
-STORED_TABLES = (
-    "fct_customer_business_monthly_status",
-    "monthly_snapshot_control",
-    "monthly_snapshot_log",
-)
-NOTHING = {table: [] for table in STORED_TABLES}
 SNAPSHOT_ISOLATION = pytest.mark.parametrize(
     "isolation_level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE]
 )
@@ -64,20 +58,6 @@ def versions(connection: psycopg.Connection, month: date = JANUARY) -> dict[str,
             """,
             [month],
         )
-    }
-
-
-def stored(connection: psycopg.Connection) -> dict[str, list[tuple]]:
-    """Everything that the package stores, each row with its version."""
-    return {
-        table: sorted(
-            connection.execute(
-                sql.SQL("SELECT t::text, ctid::text, xmin::text FROM customer.{} AS t").format(
-                    sql.Identifier(table)
-                )
-            ).fetchall()
-        )
-        for table in STORED_TABLES
     }
 
 
@@ -324,6 +304,23 @@ RESTATED = Notice(
 
 def warnings(notices: list[Notice]) -> list[Notice]:
     return [notice for notice in notices if notice.severity != "NOTICE"]
+
+
+def test_month_written_by_mistake_goes_when_its_rows_are_deleted(connection, source):
+    refresh(connection, date(2062, 1, 31))
+    notices = listen(connection)
+
+    connection.execute(
+        "DELETE FROM customer.fct_customer_business_monthly_status"
+        " WHERE snapshot_month = '2062-01-31'"
+    )
+
+    # Nor does anything take January for an older month.
+    assert refresh(connection)["inserted"] == 3
+    assert warnings(notices) == []
+    assert connection.execute(
+        "SELECT DISTINCT snapshot_month FROM customer.monthly_status_trend"
+    ).fetchall() == [(JANUARY,)]
 
 
 def test_clean_refresh_says_one_notice_with_its_counts(connection, source):

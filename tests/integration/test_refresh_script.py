@@ -19,19 +19,13 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
-from support import PROJECT, Source, psql, run, succeed
+from support import NOTHING, PROJECT, Source, psql, run, stored, succeed
 from uv import find_uv_bin
 
 pytestmark = pytest.mark.distribution
 
 SCRIPT = PROJECT / "scripts" / "refresh_snapshot.py"
 JANUARY = ("--period", "202601")
-STORED_TABLES = (
-    "fct_customer_business_monthly_status",
-    "monthly_snapshot_control",
-    "monthly_snapshot_log",
-)
-NOTHING = {table: [] for table in STORED_TABLES}
 
 # In a URL all of its special characters are encoded but the +, which means itself.
 PASSWORD = "s3cret+p@ss/w0rd%"
@@ -130,16 +124,6 @@ def operator(connection, create_role, database) -> str:
     )
     succeed(psql(database, "-v", f"operator={role}", "-f", "sql/grants.sql"))
     return role
-
-
-def stored(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """All that the package has stored, by table."""
-    return {
-        table: connection.execute(
-            sql.SQL("SELECT * FROM {} ORDER BY 1, 2").format(sql.Identifier("customer", table))
-        ).fetchall()
-        for table in STORED_TABLES
-    }
 
 
 def last_entry(connection: psycopg.Connection) -> dict[str, Any]:

@@ -13,13 +13,7 @@ import psycopg
 import pytest
 from psycopg import IsolationLevel, sql
 from psycopg.errors import ObjectNotInPrerequisiteState, SerializationFailure
-from support import (
-    FACT,
-    Notice,
-    Source,
-    listen,
-    wait_for_lock,
-)
+from support import FACT, Notice, Source, listen, wait_for_lock
 
 JUNE = date(2025, 6, 30)
 JULY = date(2025, 7, 31)

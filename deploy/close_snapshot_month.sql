@@ -2,6 +2,7 @@
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_log
 -- requires: snapshot_month_of
+-- requires: require_reason
 -- requires: lock_open_snapshot_month
 -- Published months stay as published: closing a month.
 
@@ -10,7 +11,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.close_snapshot_month(p_snapshot_month date, p_note text)
+CREATE OR REPLACE FUNCTION customer.close_snapshot_month(p_snapshot_month date, p_note text)
 RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -22,20 +23,7 @@ DECLARE
     v_month_label text := to_char(v_month, 'YYYY-MM-DD');
     v_log_id bigint;
 BEGIN
-    IF p_note IS NULL THEN
-        RAISE EXCEPTION 'the note for closing must not be NULL'
-            USING
-                ERRCODE = 'null_value_not_allowed',
-                HINT = 'Say why the month is closed, such as ''published 2026-02-10''.';
-    END IF;
-
-    IF p_note !~ '[^[:space:]]' THEN
-        RAISE EXCEPTION 'the note for closing must not be blank, but is "%"', p_note
-            USING
-                ERRCODE = 'invalid_parameter_value',
-                HINT = 'Say why the month is closed, such as ''published 2026-02-10''.';
-    END IF;
-
+    PERFORM customer.require_reason(p_note, 'note for closing');
     PERFORM customer.lock_open_snapshot_month(v_month);
 
     IF NOT EXISTS (
@@ -79,7 +67,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.close_snapshot_month(date, text) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.close_snapshot_month(date, text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.close_snapshot_month(date, text) IS
 'Closes a month, so that its published numbers stay: from then on refreshing and restating it fail, and so does any other change to its rows, until customer.reopen_snapshot_month. Waits for a refresh of the month that is under way. Runs in the caller''s transaction and commits nothing.
@@ -89,6 +77,6 @@ p_note: why, such as when and where the month was published; kept in customer.mo
 
 Returns a JSON object: snapshot_month (its last day, YYYY-MM-DD), status (closed), log_id (the entry in customer.monthly_snapshot_log).
 
-Errors: SQLSTATE 22004 the month or the note is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the note is blank; 55000 the month is closed already, or holds no rows; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
+Errors: SQLSTATE 22004 the month or the note is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the note is blank, holds control characters or is longer than 1000 characters; 55000 the month is closed already, or holds no rows; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
 
 COMMIT;

@@ -8,7 +8,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.guard_closed_months()
+CREATE OR REPLACE FUNCTION customer.guard_closed_months()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -78,30 +78,30 @@ BEGIN
 END
 $$;
 
-CREATE TRIGGER trg_snapshot_guard_insert
+CREATE OR REPLACE TRIGGER trg_snapshot_guard_insert
     AFTER INSERT ON customer.fct_customer_business_monthly_status
     REFERENCING NEW TABLE AS new_row
     FOR EACH STATEMENT
     EXECUTE FUNCTION customer.guard_closed_months();
 
-CREATE TRIGGER trg_snapshot_guard_update
+CREATE OR REPLACE TRIGGER trg_snapshot_guard_update
     AFTER UPDATE ON customer.fct_customer_business_monthly_status
     REFERENCING OLD TABLE AS old_row NEW TABLE AS new_row
     FOR EACH STATEMENT
     EXECUTE FUNCTION customer.guard_closed_months();
 
-CREATE TRIGGER trg_snapshot_guard_delete
+CREATE OR REPLACE TRIGGER trg_snapshot_guard_delete
     AFTER DELETE ON customer.fct_customer_business_monthly_status
     REFERENCING OLD TABLE AS old_row
     FOR EACH STATEMENT
     EXECUTE FUNCTION customer.guard_closed_months();
 
-CREATE TRIGGER trg_snapshot_guard_truncate
+CREATE OR REPLACE TRIGGER trg_snapshot_guard_truncate
     BEFORE TRUNCATE ON customer.fct_customer_business_monthly_status
     FOR EACH STATEMENT
     EXECUTE FUNCTION customer.guard_closed_months();
 
-REVOKE ALL ON FUNCTION customer.guard_closed_months() FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.guard_closed_months()'::regprocedure);
 
 COMMENT ON FUNCTION customer.guard_closed_months() IS
 'Trigger function: refuses any statement that would insert, update, delete or truncate rows of a closed month, or move rows into one. Per statement, not per row.

@@ -7,7 +7,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.lock_snapshot_month(p_snapshot_month date)
+CREATE OR REPLACE FUNCTION customer.lock_snapshot_month(p_snapshot_month date)
 RETURNS customer.monthly_snapshot_control
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.lock_snapshot_month(date) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.lock_snapshot_month(date)'::regprocedure);
 
 COMMENT ON FUNCTION customer.lock_snapshot_month(date) IS
 'Internal: creates the month''s row in customer.monthly_snapshot_control if there is none, locks it to the end of the transaction and returns it. Waits for whoever holds it. p_snapshot_month is the last day of a month.

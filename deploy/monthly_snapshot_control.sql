@@ -1,4 +1,5 @@
 -- Deploy customer_monthly_snapshot:monthly_snapshot_control to pg
+-- requires: sources
 -- One row a month: how it was last written, whether it is closed. The row is the month's lock.
 
 BEGIN;
@@ -6,7 +7,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE TABLE customer.monthly_snapshot_control (
+CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_control (
     snapshot_month DATE NOT NULL PRIMARY KEY,
     last_rule TEXT,
     last_log_id BIGINT,
@@ -21,7 +22,7 @@ CREATE TABLE customer.monthly_snapshot_control (
     CONSTRAINT chk_control_closed CHECK (num_nulls(closed_at, closed_by, close_note) IN (0, 3))
 );
 
-REVOKE ALL ON TABLE customer.monthly_snapshot_control FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.monthly_snapshot_control'::regclass);
 
 COMMENT ON TABLE customer.monthly_snapshot_control IS
 'Control table of the customer monthly snapshot: one row for each month that was ever written or closed. Whoever writes or closes a month locks its row first, so the row is the month''s lock. Maintained by the package''s functions; read it, do not write it.';

@@ -1,4 +1,5 @@
 -- Deploy customer_monthly_snapshot:monthly_snapshot_log to pg
+-- requires: sources
 -- What was done to each month. Written in the transaction that did it, so that it holds what committed.
 
 SET client_encoding = 'UTF8';
@@ -8,7 +9,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE TABLE customer.monthly_snapshot_log (
+CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_log (
     log_id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     snapshot_month DATE NOT NULL,
     operation TEXT NOT NULL,
@@ -36,11 +37,11 @@ CREATE TABLE customer.monthly_snapshot_log (
     CONSTRAINT chk_log_reason CHECK (operation = 'refresh' OR reason IS NOT NULL)
 );
 
-CREATE INDEX idx_snapshot_log_month
+CREATE INDEX IF NOT EXISTS idx_snapshot_log_month
     ON customer.monthly_snapshot_log (snapshot_month, log_id);
 
-REVOKE ALL ON TABLE customer.monthly_snapshot_log FROM PUBLIC;
-REVOKE ALL ON SEQUENCE customer.monthly_snapshot_log_log_id_seq FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.monthly_snapshot_log'::regclass);
+CALL customer.revoke_default_grants('customer.monthly_snapshot_log_log_id_seq'::regclass);
 
 COMMENT ON TABLE customer.monthly_snapshot_log IS
 'One row for each refresh, restate, close and reopen of a month that committed; what was rolled back leaves none. Written by the package''s functions.';

@@ -12,7 +12,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- A query for one month must not read the others: hence groups that the month's
 -- condition can be pushed into, and the month before looked up for each row.
-CREATE VIEW customer.monthly_status_trend AS
+CREATE OR REPLACE VIEW customer.monthly_status_trend AS
 WITH product_line AS (
     SELECT
         snapshot_month,
@@ -105,7 +105,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN customer.monthly_snapshot_control AS control
     ON control.snapshot_month = this.snapshot_month;
 
-REVOKE ALL ON TABLE customer.monthly_status_trend FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.monthly_status_trend'::regclass);
 
 COMMENT ON VIEW customer.monthly_status_trend IS
 'The trend of the customer monthly snapshot: one row for each stored month and product line, and a total per month (product_line_code NULL, product_line_name 合计). Counts every stored row, stale ones included. Quick for one month (WHERE snapshot_month = …), a few seconds for all.';

@@ -1,5 +1,5 @@
 -- Deploy customer_monthly_snapshot:period_to_snapshot_month to pg
--- requires: missing_snapshot_sources
+-- requires: sources
 -- The ETL names a month YYYYMM; the snapshot names it by its last day.
 
 BEGIN;
@@ -7,7 +7,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.period_to_snapshot_month(p_period text)
+CREATE OR REPLACE FUNCTION customer.period_to_snapshot_month(p_period text)
 RETURNS date
 LANGUAGE plpgsql
 IMMUTABLE
@@ -31,7 +31,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.period_to_snapshot_month(text) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.period_to_snapshot_month(text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.period_to_snapshot_month(text) IS
 'The last day of the month that a period of the ETL names: 202601 gives 2026-01-31. Depends on no setting.

@@ -8,7 +8,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.post_etl_hook(p_domain text, p_period text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION customer.post_etl_hook(p_domain text, p_period text DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -60,7 +60,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.post_etl_hook(text, text) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.post_etl_hook(text, text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.post_etl_hook(text, text) IS
 'The last call of the platform''s ETL: refreshes the snapshot of the month that was loaded, in the ETL''s own transaction. EXECUTE on this function alone is enough to do so. Its errors reach the caller, so that the load fails as a whole.

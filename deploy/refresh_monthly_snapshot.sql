@@ -9,7 +9,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.refresh_monthly_snapshot(p_snapshot_month date)
+CREATE OR REPLACE FUNCTION customer.refresh_monthly_snapshot(p_snapshot_month date)
 RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -20,7 +20,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.refresh_monthly_snapshot(date) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.refresh_monthly_snapshot(date)'::regprocedure);
 
 COMMENT ON FUNCTION customer.refresh_monthly_snapshot(date) IS
 'Writes the snapshot of one month into customer.fct_customer_business_monthly_status: one row for each customer and product line with a current contract (valid_to = 9999-12-31). Rows that are right already are left untouched; rows that no contract supports are kept and reported. Runs in the caller''s transaction and commits nothing.
@@ -41,7 +41,7 @@ A NOTICE says the same in words.
 
 WARNING (the snapshot is written all the same): no AUM for the month and none stored; no current contract; stale rows; a month older than the newest stored, or one that restating wrote.
 
-Errors (nothing is written): SQLSTATE 22004 the month is NULL; 22023 it is infinite or outside the years 1 to 9999; 55000 the month is closed, or has no AUM at the source while stored rows have some; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.
+Errors (nothing is written): SQLSTATE 22004 the month is NULL; 22023 it is infinite or outside the years 1 to 9999; 55000 the month is closed, or has no AUM at the source while stored rows have some, or a source table is not as it was when the package was deployed; 22001, 22003, 23502 a name, code or amount does not fit into the snapshot, a contract lacks its name or code, or an amount is NaN or infinite; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.
 
 Two calls for one month wait for each other; the lock lasts to the end of the transaction. A transaction that writes several months writes them in ascending order.';
 

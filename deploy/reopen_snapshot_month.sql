@@ -7,7 +7,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.reopen_snapshot_month(p_snapshot_month date, p_reason text)
+CREATE OR REPLACE FUNCTION customer.reopen_snapshot_month(p_snapshot_month date, p_reason text)
 RETURNS jsonb
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -20,20 +20,7 @@ DECLARE
     v_control customer.monthly_snapshot_control;
     v_log_id bigint;
 BEGIN
-    IF p_reason IS NULL THEN
-        RAISE EXCEPTION 'the reason for reopening must not be NULL'
-            USING
-                ERRCODE = 'null_value_not_allowed',
-                HINT = 'Say why a published month must change; the log keeps it.';
-    END IF;
-
-    IF p_reason !~ '[^[:space:]]' THEN
-        RAISE EXCEPTION 'the reason for reopening must not be blank, but is "%"', p_reason
-            USING
-                ERRCODE = 'invalid_parameter_value',
-                HINT = 'Say why a published month must change; the log keeps it.';
-    END IF;
-
+    PERFORM customer.require_reason(p_reason, 'reason for reopening');
     v_control := customer.lock_snapshot_month(v_month);
 
     IF v_control.closed_at IS NULL THEN
@@ -73,7 +60,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.reopen_snapshot_month(date, text) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.reopen_snapshot_month(date, text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.reopen_snapshot_month(date, text) IS
 'Opens a closed month again, so that it can be refreshed, restated and closed anew. Changes no row of it. Runs in the caller''s transaction and commits nothing.
@@ -83,6 +70,6 @@ p_reason: why a published month must change; kept in customer.monthly_snapshot_l
 
 Returns a JSON object: snapshot_month (its last day, YYYY-MM-DD), status (open), log_id (the entry in customer.monthly_snapshot_log).
 
-Errors: SQLSTATE 22004 the month or the reason is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the reason is blank; 55000 the month is not closed; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
+Errors: SQLSTATE 22004 the month or the reason is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the reason is blank, holds control characters or is longer than 1000 characters; 55000 the month is not closed; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
 
 COMMIT;

@@ -1,5 +1,5 @@
 -- Deploy customer_monthly_snapshot:snapshot_month_of to pg
--- requires: missing_snapshot_sources
+-- requires: sources
 -- Which month a day names; the one place that refuses a day which names none.
 
 BEGIN;
@@ -7,7 +7,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.snapshot_month_of(p_day date)
+CREATE OR REPLACE FUNCTION customer.snapshot_month_of(p_day date)
 RETURNS date
 LANGUAGE plpgsql
 IMMUTABLE
@@ -36,7 +36,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.snapshot_month_of(date) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.snapshot_month_of(date)'::regprocedure);
 
 COMMENT ON FUNCTION customer.snapshot_month_of(date) IS
 'Internal: the last day of the month in which p_day lies, by which a snapshot is known. Does not depend on any setting.

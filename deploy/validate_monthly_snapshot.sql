@@ -1,4 +1,5 @@
 -- Deploy customer_monthly_snapshot:validate_monthly_snapshot to pg
+-- requires: sources
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_control
 -- Is a month right? Worked out a second time, another way, and compared with what is stored.
@@ -10,10 +11,10 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- It shares no function with the refresh and is written the other way about (all
+-- It shares nothing with the refresh but the functions that read the sources, and is written the other way about (all
 -- facts of a customer and product line piled up and grouped, where the refresh
 -- groups each source and joins), so that one mistake does not hide in both.
-CREATE FUNCTION customer.validate_monthly_snapshot(p_snapshot_month date)
+CREATE OR REPLACE FUNCTION customer.validate_monthly_snapshot(p_snapshot_month date)
 RETURNS TABLE (
     check_name text,
     severity text,
@@ -26,6 +27,8 @@ STABLE
 SECURITY DEFINER
 ROWS 30
 SET search_path = pg_catalog, pg_temp
+-- An error rather than a judgement on what a policy shows.
+SET row_security = off
 -- As in the refresh: tables that were never analysed.
 SET enable_nestloop = off
 SET jit = off
@@ -56,6 +59,8 @@ BEGIN
     v_month := extract(month FROM p_snapshot_month)::integer;
     v_last_day := make_date(v_year + v_month / 12, v_month % 12 + 1, 1) - 1;
 
+    PERFORM customer.check_snapshot_sources();
+
     -- A month that the package never wrote is held against today's contracts.
     v_rule := coalesce(
         (
@@ -69,32 +74,28 @@ BEGIN
     RETURN QUERY
     WITH version AS (
         SELECT
-            contract.company_id::text COLLATE "C" AS company_id,
-            contract.plan_code::text COLLATE "C" AS plan_code,
-            contract.product_line_code::text COLLATE "C" AS product_line_code,
-            contract.product_line_name::text COLLATE "C" AS product_line_name,
+            contract.company_id COLLATE "C" AS company_id,
+            contract.plan_code COLLATE "C" AS plan_code,
+            contract.product_line_code COLLATE "C" AS product_line_code,
+            contract.product_line_name COLLATE "C" AS product_line_name,
             contract.is_strategic,
             contract.is_existing,
-            -- By way of JSON, because valid_from and contract_id need not exist
-            -- where nobody restates.
             CASE v_rule
                 WHEN 'as_of' THEN rank() OVER (
                     PARTITION BY
-                        contract.company_id,
-                        contract.plan_code,
-                        contract.product_line_code
+                        contract.company_id COLLATE "C",
+                        contract.plan_code COLLATE "C",
+                        contract.product_line_code COLLATE "C"
                     ORDER BY
-                        (to_jsonb(contract) ->> 'valid_from')::timestamp DESC,
-                        (to_jsonb(contract) ->> 'contract_id')::numeric DESC
+                        contract.valid_from DESC,
+                        contract.contract_id DESC
                 )
                 ELSE 1
             END AS newest_first
-        FROM customer.customer_plan_contract AS contract
+        FROM customer.source_contracts() AS contract
         WHERE CASE v_rule
-            WHEN 'as_of' THEN
-                (to_jsonb(contract) ->> 'valid_from')::date <= v_last_day
-                AND NOT contract.valid_to < v_last_day
-            ELSE contract.valid_to = DATE '9999-12-31'
+            WHEN 'as_of' THEN v_last_day BETWEEN contract.valid_from AND contract.valid_to
+            ELSE contract.is_current
         END
     ),
     fact AS (
@@ -115,24 +116,23 @@ BEGIN
         WHERE version.newest_first = 1
         UNION ALL
         SELECT
-            'award', award.company_id::text COLLATE "C", award."产品线代码"::text COLLATE "C",
+            'award', award.company_id COLLATE "C", award.product_line_code COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-        FROM customer."当年中标" AS award
-        WHERE extract(year FROM award."上报月份") = v_year
+        FROM customer.source_awards() AS award
+        WHERE extract(year FROM award.reported_on) = v_year
         UNION ALL
         SELECT
-            'loss', loss.company_id::text COLLATE "C", loss."产品线代码"::text COLLATE "C",
+            'loss', loss.company_id COLLATE "C", loss.product_line_code COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-        FROM customer."当年流失" AS loss
-        WHERE extract(year FROM loss."上报月份") = v_year
+        FROM customer.source_losses() AS loss
+        WHERE extract(year FROM loss.reported_on) = v_year
         UNION ALL
         SELECT
-            'detail', detail.company_id::text COLLATE "C", detail."产品线代码"::text COLLATE "C",
-            NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-            detail."期末资产规模"::numeric, NULL
-        FROM business."规模明细" AS detail
-        WHERE extract(year FROM detail."月度") = v_year
-            AND extract(month FROM detail."月度") = v_month
+            'detail', detail.company_id COLLATE "C", detail.product_line_code COLLATE "C",
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL, detail.amount, NULL
+        FROM customer.source_aum() AS detail
+        WHERE extract(year FROM detail.as_of) = v_year
+            AND extract(month FROM detail.as_of) = v_month
         UNION ALL
         SELECT
             'stored', stored.company_id COLLATE "C", stored.product_line_code COLLATE "C",
@@ -190,18 +190,18 @@ BEGIN
         FROM judged
         WHERE judged.is_stored
             AND NOT EXISTS (
-                SELECT
-                FROM customer."年金客户" AS known
-                WHERE known.company_id::text COLLATE "C" = judged.company_id
+                SELECT 1
+                FROM customer.source_customers() AS known
+                WHERE known.company_id COLLATE "C" = judged.company_id
             )
         UNION ALL
         SELECT 'orphaned_product_line', judged.key, 1, NULL
         FROM judged
         WHERE judged.is_stored
             AND NOT EXISTS (
-                SELECT
-                FROM mapping."产品线" AS known
-                WHERE known."产品线代码"::text COLLATE "C" = judged.product_line_code
+                SELECT 1
+                FROM customer.source_product_lines() AS known
+                WHERE known.product_line_code COLLATE "C" = judged.product_line_code
             )
         UNION ALL
         SELECT compared.check_name, judged.key, 1, NULL
@@ -214,7 +214,8 @@ BEGIN
                 ('is_new', judged.stored_new IS NOT DISTINCT FROM (judged.awards > 0 AND NOT judged.existing)),
                 ('is_winning_this_year', judged.stored_winning IS NOT DISTINCT FROM (judged.awards > 0)),
                 ('is_churned_this_year', judged.stored_churned IS NOT DISTINCT FROM (judged.losses > 0)),
-                ('aum_balance', judged.stored_aum IS NOT DISTINCT FROM round(judged.aum, 2)),
+                -- A table that holds NaN is wrong, even if a source says so.
+                ('aum_balance', judged.stored_aum = round(judged.aum, 2) AND judged.stored_aum <> 'NaN'),
                 ('plan_count', judged.stored_plans IS NOT DISTINCT FROM judged.plans)
         ) AS compared (check_name, is_right)
         WHERE judged.is_stored
@@ -298,7 +299,18 @@ BEGIN
             ), 0) AS losses_without_key,
             coalesce(sum(judged.losses) FILTER (
                 WHERE NOT judged.is_stored AND NOT judged.lacks_company AND NOT judged.has_contract
-            ), 0) AS losses_without_contract
+            ), 0) AS losses_without_contract,
+            -- The functions that read the sources against the tables' own columns.
+            (
+                SELECT num_nonnulls(
+                    nullif(raw.contracts, (SELECT count(*) FROM customer.source_contracts() AS contract WHERE contract.is_current)),
+                    nullif(raw.awards, coalesce(sum(judged.awards), 0)),
+                    nullif(raw.losses, coalesce(sum(judged.losses), 0)),
+                    nullif(raw.details, coalesce(sum(judged.details), 0)),
+                    nullif(raw.amount, coalesce(sum(judged.aum), 0))
+                )::bigint
+                FROM customer.source_control_totals(make_date(v_year, v_month, 1), v_last_day) AS raw
+            ) AS misread
         FROM judged
     )
     SELECT
@@ -320,9 +332,9 @@ BEGIN
             (2, 'blank_key', 'error', NULL,
                 '{violations} rows with a blank company_id or product_line_code'),
             (3, 'orphaned_company', 'error', NULL,
-                '{violations} rows whose company_id customer."年金客户" does not know'),
+                '{violations} rows whose company_id is no customer of the source system'),
             (4, 'orphaned_product_line', 'error', NULL,
-                '{violations} rows whose product_line_code mapping."产品线" does not know'),
+                '{violations} rows whose product_line_code is no product line of the source system'),
             (5, 'product_line_name', 'error', NULL,
                 '{violations} rows whose product_line_name is not what their contracts say'),
             (6, 'is_strategic', 'error', NULL,
@@ -330,7 +342,7 @@ BEGIN
             (7, 'is_existing', 'error', NULL,
                 '{violations} rows whose is_existing (已客) is not what their contracts say'),
             (8, 'is_new', 'error', NULL,
-                '{violations} rows whose is_new (新客) is not "award this year and not existing"'),
+                '{violations} rows whose is_new (新客) is not what their awards and contracts say'),
             (9, 'is_winning_this_year', 'error', NULL,
                 format('{violations} rows whose is_winning_this_year is not what 当年中标 says of %s', v_year)),
             (10, 'is_churned_this_year', 'error', NULL,
@@ -349,18 +361,20 @@ BEGIN
             (16, 'unmatched_loss', 'warning', NULL,
                 format('{violations} of the %s losses of %s match no row: %s lack a key, %s name a customer without a contract',
                     total.losses, v_year, total.losses_without_key, total.losses_without_contract)),
-            (17, 'aum_in_source', 'info', 0,
-                format('%s yuan of 期末资产规模 in %s rows of 规模明细; the next four lines add up to it',
+            (17, 'source_reading', 'error', total.misread,
+                '{violations} control totals are not those of the source tables: current contracts, awards, losses, rows or sum of the AUM detail'),
+            (18, 'aum_in_source', 'info', 0,
+                format('%s yuan of 期末资产规模 in %s rows of the AUM detail; the next four lines add up to it',
                     total.aum, total.details)),
-            (18, 'aum_attributed', 'info', 0,
+            (19, 'aum_attributed', 'info', 0,
                 format('%s yuan belong to rows of the snapshot, before rounding', total.attributed_aum)),
-            (19, 'aum_without_customer', 'info', NULL,
-                '{aum} yuan in {violations} rows of 规模明细 whose customer is NULL or blank'),
-            (20, 'aum_without_contract', 'info', NULL,
-                '{aum} yuan in {violations} rows of 规模明细 whose customer has no contract'),
-            (21, 'aum_without_product_line', 'info', NULL,
-                '{aum} yuan in {violations} rows of 规模明细 whose customer has contracts, but none in that product line'),
-            (22, 'rounding', 'info', 0,
+            (20, 'aum_without_customer', 'info', NULL,
+                '{aum} yuan in {violations} rows of the AUM detail whose customer is NULL or blank'),
+            (21, 'aum_without_contract', 'info', NULL,
+                '{aum} yuan in {violations} rows of the AUM detail whose customer has no contract'),
+            (22, 'aum_without_product_line', 'info', NULL,
+                '{aum} yuan in {violations} rows of the AUM detail whose customer has contracts, but none in that product line'),
+            (23, 'rounding', 'info', 0,
                 format('%s yuan: attributed AUM less the sum of aum_balance (%s) over supported rows',
                     total.attributed_aum - total.stored_aum, total.stored_aum))
     ) AS report (position, check_name, severity, violations, detail)
@@ -370,7 +384,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.validate_monthly_snapshot(date) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.validate_monthly_snapshot(date)'::regprocedure);
 
 COMMENT ON FUNCTION customer.validate_monthly_snapshot(date) IS
 'Checks the snapshot of one month against its sources: every value is worked out anew, in another way than the refresh does it and by the rule with which the month was last written, and compared with what is stored. Writes nothing, also runs on a hot standby. A month is right if no check of severity error has violations:
@@ -381,12 +395,12 @@ p_snapshot_month: any day of the month.
 Returns one row a check, always the same checks in the same order:
 check_name: what was checked.
 severity: error (the snapshot is wrong), warning (the sources hold something that the snapshot cannot show), info (figures that reconcile AUM).
-violations: rows found; for unmatched_ checks awards or losses, for aum_ checks rows of 规模明细. 0 if all is well.
+violations: rows found; for unmatched_ checks awards or losses, for aum_ checks rows of the AUM detail. 0 if all is well.
 detail: the finding in words, with figures; AUM in yuan.
 sample: at most 5 of the keys found, company_id and product_line_code.
 
-Checks: snapshot_exists, blank_key, orphaned_company, orphaned_product_line, product_line_name, is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count, missing_row (error); stale_row, unmatched_award, unmatched_loss (warning); aum_in_source = aum_attributed + aum_without_customer + aum_without_contract + aum_without_product_line, and rounding (info). What changed at the sources after the refresh shows as an error, too: refresh again.
+Checks: snapshot_exists, blank_key, orphaned_company, orphaned_product_line, product_line_name, is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count, missing_row (error); stale_row, unmatched_award, unmatched_loss (warning); source_reading (error; what the package reads is what the source tables'' columns say); aum_in_source = aum_attributed + aum_without_customer + aum_without_contract + aum_without_product_line, and rounding (info). What changed at the sources after the refresh shows as an error, too: refresh again.
 
-Errors: SQLSTATE 22004 the month is NULL; 22023 it is infinite or outside the years 1 to 9999.';
+Errors: SQLSTATE 22004 the month is NULL; 22023 it is infinite or outside the years 1 to 9999; 55000 a source table is not as it was when the package was deployed.';
 
 COMMIT;

@@ -1,9 +1,9 @@
 -- Deploy customer_monthly_snapshot:write_monthly_snapshot to pg
+-- requires: sources
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_log
 -- requires: snapshot_month_of
 -- requires: lock_open_snapshot_month
--- requires: contracts_as_of
 -- The heart: the one place that says what a row of the snapshot is, and writes a month.
 
 SET client_encoding = 'UTF8';
@@ -13,7 +13,7 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
-CREATE FUNCTION customer.write_monthly_snapshot(
+CREATE OR REPLACE FUNCTION customer.write_monthly_snapshot(
     p_snapshot_month date,
     p_operation text,
     p_reason text
@@ -21,6 +21,8 @@ CREATE FUNCTION customer.write_monthly_snapshot(
 RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+-- An error rather than a month that lacks what a policy hides.
+SET row_security = off
 -- On tables never analysed the planner expects a handful of rows, for which a
 -- nested loop looks cheap.
 SET enable_nestloop = off
@@ -41,6 +43,8 @@ DECLARE
     v_next_year_start date := (v_year_start + INTERVAL '1 year')::date;
     v_control customer.monthly_snapshot_control;
     v_count record;
+    v_unusable record;
+    v_unfit_column text;
     v_newest_month date;
     v_log_id bigint;
 BEGIN
@@ -48,41 +52,55 @@ BEGIN
     -- what the last holder of the lock committed.
     v_control := customer.lock_open_snapshot_month(v_month);
 
+    PERFORM customer.check_snapshot_sources();
+
     -- Keys and names are compared and sorted as bytes, whatever collations the sources'
     -- columns have: that is exact, and two collations never meet.
     WITH detail AS (
         -- Rows without customer or product line stay: they are unattributed AUM.
         SELECT
-            company_id::text COLLATE "C" AS company_id,
-            "产品线代码"::text COLLATE "C" AS product_line_code,
-            sum("期末资产规模"::numeric) AS aum
-        FROM business."规模明细"
-        WHERE "月度" >= v_month_start
-            AND "月度" < v_next_month_start
+            company_id COLLATE "C" AS company_id,
+            product_line_code COLLATE "C" AS product_line_code,
+            sum(amount) AS aum
+        FROM customer.source_aum()
+        WHERE as_of >= v_month_start
+            AND as_of < v_next_month_start
         GROUP BY 1, 2
     ),
     -- One of the two branches is empty, and the planner knows which.
     contract AS (
         SELECT
-            company_id::text COLLATE "C" AS company_id,
-            plan_code::text COLLATE "C" AS plan_code,
-            product_line_code::text COLLATE "C" AS product_line_code,
-            product_line_name::text COLLATE "C" AS product_line_name,
+            company_id COLLATE "C" AS company_id,
+            plan_code COLLATE "C" AS plan_code,
+            product_line_code COLLATE "C" AS product_line_code,
+            product_line_name COLLATE "C" AS product_line_name,
             is_strategic,
             is_existing
-        FROM customer.customer_plan_contract
+        FROM customer.source_contracts()
         WHERE NOT v_is_restating
-            AND valid_to = DATE '9999-12-31'
+            AND is_current
         UNION ALL
-        SELECT
-            company_id,
-            plan_code,
-            product_line_code,
-            product_line_name,
-            is_strategic,
-            is_existing
-        FROM customer.contracts_as_of(v_month)
-        WHERE v_is_restating
+        SELECT *
+        FROM (
+            -- Where two versions of a contract cover the day, the newer one counts.
+            SELECT DISTINCT ON (company_id COLLATE "C", product_line_code COLLATE "C", plan_code COLLATE "C")
+                company_id COLLATE "C" AS company_id,
+                plan_code COLLATE "C" AS plan_code,
+                product_line_code COLLATE "C" AS product_line_code,
+                product_line_name COLLATE "C" AS product_line_name,
+                is_strategic,
+                is_existing
+            FROM customer.source_contracts()
+            WHERE v_is_restating
+                AND valid_from <= v_month
+                AND valid_to >= v_month
+            ORDER BY
+                company_id COLLATE "C",
+                product_line_code COLLATE "C",
+                plan_code COLLATE "C",
+                valid_from DESC,
+                contract_id DESC
+        ) AS newest_version
     ),
     standing AS (
         SELECT
@@ -98,19 +116,19 @@ BEGIN
     ),
     winning AS (
         SELECT DISTINCT
-            company_id::text COLLATE "C" AS company_id,
-            "产品线代码"::text COLLATE "C" AS product_line_code
-        FROM customer."当年中标"
-        WHERE "上报月份" >= v_year_start
-            AND "上报月份" < v_next_year_start
+            company_id COLLATE "C" AS company_id,
+            product_line_code COLLATE "C" AS product_line_code
+        FROM customer.source_awards()
+        WHERE reported_on >= v_year_start
+            AND reported_on < v_next_year_start
     ),
     churned AS (
         SELECT DISTINCT
-            company_id::text COLLATE "C" AS company_id,
-            "产品线代码"::text COLLATE "C" AS product_line_code
-        FROM customer."当年流失"
-        WHERE "上报月份" >= v_year_start
-            AND "上报月份" < v_next_year_start
+            company_id COLLATE "C" AS company_id,
+            product_line_code COLLATE "C" AS product_line_code
+        FROM customer.source_losses()
+        WHERE reported_on >= v_year_start
+            AND reported_on < v_next_year_start
     ),
     supported AS (
         SELECT
@@ -141,7 +159,7 @@ BEGIN
         FROM customer.fct_customer_business_monthly_status
         WHERE snapshot_month = v_month
     ),
-    compared AS (
+    matched AS (
         SELECT
             supported.*,
             stored.company_id IS NULL AS is_inserted,
@@ -169,6 +187,19 @@ BEGIN
         LEFT JOIN stored
             ON stored.company_id = supported.company_id
             AND stored.product_line_code = supported.product_line_code
+    ),
+    compared AS (
+        SELECT
+            *,
+            -- Nothing is cut to fit. What is stored did fit, so that an unchanged row does.
+            (is_inserted OR is_updated) AND (
+                company_id IS NOT NULL
+                AND length(product_line_code) <= 20
+                AND length(product_line_name) <= 50
+                -- Neither are NaN and the infinite ones.
+                AND abs(aum_balance) < 1e18
+            ) IS NOT TRUE AS is_unfit
+        FROM matched
     ),
     written AS (
         INSERT INTO customer.fct_customer_business_monthly_status (
@@ -199,8 +230,8 @@ BEGIN
             plan_count,
             CURRENT_TIMESTAMP
         FROM compared
-        WHERE is_inserted
-            OR is_updated
+        WHERE (is_inserted OR is_updated)
+            AND NOT is_unfit
         -- In the order of the primary key its pages fill one after the other.
         ORDER BY company_id, product_line_code
         ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET
@@ -219,7 +250,7 @@ BEGIN
         WHERE v_is_restating
             AND unsupported.snapshot_month = v_month
             AND NOT EXISTS (
-                SELECT
+                SELECT 1
                 FROM compared
                 WHERE compared.company_id = unsupported.company_id
                     AND compared.product_line_code = unsupported.product_line_code
@@ -240,20 +271,70 @@ BEGIN
             coalesce((SELECT sum(aum) FROM detail), 0) - coalesce(sum(attributed_aum), 0),
             2
         ) AS aum_unattributed,
-        EXISTS (SELECT FROM detail) AS has_detail,
-        EXISTS (SELECT FROM stored WHERE aum_balance <> 0) AS had_aum
+        EXISTS (SELECT 1 FROM detail) AS has_detail,
+        EXISTS (SELECT 1 FROM stored WHERE aum_balance <> 0) AS had_aum,
+        CASE
+            WHEN bool_or(is_unfit) THEN (
+                SELECT to_jsonb(unfit)
+                FROM compared AS unfit
+                WHERE is_unfit
+                ORDER BY company_id, product_line_code
+                LIMIT 1
+            )
+        END AS unfit
     INTO STRICT v_count
     FROM compared;
+
+    -- A single amount that is no number makes the sum none.
+    IF v_count.aum_unattributed IN ('NaN', 'Infinity', '-Infinity') THEN
+        SELECT
+            count(*) AS row_count,
+            min(concat_ws(', product line ', coalesce(company_id, 'NULL'), product_line_code) COLLATE "C") AS example
+        INTO STRICT v_unusable
+        FROM customer.source_aum()
+        WHERE as_of >= v_month_start
+            AND as_of < v_next_month_start
+            AND amount IN ('NaN', 'Infinity', '-Infinity');
+
+        RAISE EXCEPTION '% rows of the AUM detail of % hold NaN or an infinite amount, such as that of customer %',
+            v_unusable.row_count, v_month_label, customer.for_client(v_unusable.example)
+            USING
+                ERRCODE = 'numeric_value_out_of_range',
+                HINT = 'Correct these rows at the source: no sum over them is a number.';
+    END IF;
+
+    IF v_count.unfit IS NOT NULL THEN
+        v_unfit_column := CASE
+            WHEN v_count.unfit ->> 'company_id' IS NULL THEN 'company_id'
+            WHEN (length(v_count.unfit ->> 'product_line_code') <= 20) IS NOT TRUE THEN 'product_line_code'
+            WHEN (length(v_count.unfit ->> 'product_line_name') <= 50) IS NOT TRUE THEN 'product_line_name'
+            ELSE 'aum_balance'
+        END;
+
+        RAISE EXCEPTION '% % of customer %, product line % does not fit into the snapshot',
+            v_unfit_column,
+            customer.for_client(coalesce('"' || (v_count.unfit ->> v_unfit_column) || '"', 'NULL')),
+            customer.for_client(coalesce(v_count.unfit ->> 'company_id', 'NULL')),
+            customer.for_client(coalesce(v_count.unfit ->> 'product_line_code', 'NULL'))
+            USING
+                ERRCODE = CASE
+                    WHEN v_count.unfit ->> v_unfit_column IS NULL THEN 'not_null_violation'
+                    WHEN v_unfit_column = 'aum_balance' THEN 'numeric_value_out_of_range'
+                    ELSE 'string_data_right_truncation'
+                END,
+                HINT = 'A code has at most 20 characters, a name 50, blanks at their end included, and an amount 18 digits before the point; '
+                    'none of them is NULL. Correct it at the source.';
+    END IF;
 
     IF v_is_restating AND v_count.total = 0 THEN
         RAISE EXCEPTION 'no contract version covers %, and restating would empty the month', v_month_label
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Load the versions that were true on that day (valid_from <= day <= valid_to) into customer.customer_plan_contract, or choose another month.';
+                HINT = 'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month.';
     END IF;
 
     IF NOT v_is_restating AND v_count.had_aum AND NOT v_count.has_detail THEN
-        RAISE EXCEPTION 'business."规模明细" has no row for %, and refreshing would overwrite its AUM with zeros',
+        RAISE EXCEPTION 'the AUM detail has no row for %, and refreshing would overwrite its AUM with zeros',
             v_month_label
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
@@ -264,13 +345,13 @@ BEGIN
     END IF;
 
     IF NOT v_count.has_detail THEN
-        RAISE WARNING 'business."规模明细" has no row for %: every AUM of the month is 0', v_month_label
+        RAISE WARNING 'the AUM detail has no row for %: every AUM of the month is 0', v_month_label
             USING HINT = format('Load the month''s AUM and %s again.', p_operation);
     END IF;
 
     IF v_count.total = 0 THEN
         RAISE WARNING 'no contract is current (valid_to = 9999-12-31): nothing was written for %', v_month_label
-            USING HINT = 'Bring customer.customer_plan_contract up to date and refresh again.';
+            USING HINT = 'Bring the contracts up to date and refresh again.';
     END IF;
 
     IF v_count.stale > 0 THEN
@@ -375,7 +456,7 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION customer.write_monthly_snapshot(date, text, text) FROM PUBLIC;
+CALL customer.revoke_default_grants('customer.write_monthly_snapshot(date, text, text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.write_monthly_snapshot(date, text, text) IS
 'Internal: locks the month, works out its rows from the sources, writes those that are new or changed, logs it and returns the counts; what customer.refresh_monthly_snapshot and customer.restate_monthly_snapshot document. Runs with the rights of its caller, and is granted to nobody.

@@ -1,5 +1,6 @@
 -- Revert customer_monthly_snapshot:monthly_snapshot_log from pg
--- Keeps a table that holds rows, unless told: sqitch revert --set discard_snapshots=true
+-- The guard keep_stored_months may be gone by now, or not there yet, where Sqitch takes
+-- back a deployment that failed. So rows are kept here, too.
 
 \if :{?discard_snapshots}
 \else
@@ -8,34 +9,29 @@
 
 BEGIN;
 
--- The block below sees settings, but not psql's variables.
-SELECT set_config('customer.discard_snapshots', :'discard_snapshots', TRUE) AS discard_snapshots
+-- Rows that a policy would hide are an error.
+SET LOCAL row_security = off;
+
+SELECT
+    NOT :'discard_snapshots'::boolean
+    AND to_regclass('customer.monthly_snapshot_log') IS NOT NULL AS keeps_rows
 \gset
 
-DO $$
-DECLARE
-    v_holds_rows boolean;
-BEGIN
-    -- Someone may have dropped the table by hand: then there is nothing to keep.
-    IF to_regclass('customer.monthly_snapshot_log') IS NULL
-        OR current_setting('customer.discard_snapshots')::boolean
-    THEN
-        RETURN;
-    END IF;
-
+\if :keeps_rows
     LOCK TABLE customer.monthly_snapshot_log IN ACCESS EXCLUSIVE MODE;
-    v_holds_rows := EXISTS (SELECT FROM customer.monthly_snapshot_log);
 
-    IF v_holds_rows THEN
-        RAISE EXCEPTION 'table customer.monthly_snapshot_log holds rows, and reverting would drop them'
-            USING
-                ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'The changes after this one are reverted already, and with them the guard of closed months and all grants: '
-                    'run "sqitch deploy" and sql/grants.sql again. '
-                    'To drop the rows, too: "sqitch revert -y --set discard_snapshots=true".';
-    END IF;
-END
-$$;
+    DO $$
+    BEGIN
+        IF EXISTS (SELECT FROM customer.monthly_snapshot_log) THEN
+            RAISE EXCEPTION 'table customer.monthly_snapshot_log holds rows, and reverting would drop them'
+                USING
+                    ERRCODE = 'object_not_in_prerequisite_state',
+                    HINT = 'Only changes after this one have been reverted, if there were any: "sqitch deploy" and sql/grants.sql bring them back. '
+                        'To drop the rows, too: "sqitch revert -y --set discard_snapshots=true".';
+        END IF;
+    END
+    $$;
+\endif
 
 DROP TABLE IF EXISTS customer.monthly_snapshot_log;
 

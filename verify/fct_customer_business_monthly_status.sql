@@ -8,10 +8,17 @@ BEGIN;
 SET LOCAL search_path = pg_catalog;
 SET LOCAL quote_all_identifiers = off;
 
+CALL customer.verify_function(
+    'customer.set_snapshot_updated_at()',
+    '3d48b38f66d917df7460bcf68ceb88fb9a2a933a1bf89890965c38667f83e43e',
+    'fct_customer_business_monthly_status',
+    p_is_internal => TRUE
+);
+
 DO $$
 DECLARE
-    v_table regclass := 'customer.fct_customer_business_monthly_status';
-    v_expected text[] := ARRAY[
+    v_table CONSTANT regclass := to_regclass('customer.fct_customer_business_monthly_status');
+    v_expected CONSTANT text[] := ARRAY[
         'column snapshot_month date NOT NULL, with comment',
         'column company_id character varying NOT NULL, with comment',
         'column product_line_code character varying(20) NOT NULL, with comment',
@@ -26,8 +33,12 @@ DECLARE
         'column updated_at timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, with comment',
         'constraint chk_snapshot_month_end CHECK ((isfinite(snapshot_month) AND (EXTRACT(day FROM (snapshot_month + 1)) = (1)::numeric))), with comment',
         'constraint fct_customer_business_monthly_status_pkey PRIMARY KEY (snapshot_month, company_id, product_line_code), with comment',
-        'constraint fk_snapshot_company FOREIGN KEY (company_id) REFERENCES customer."年金客户"(company_id), with comment',
-        'constraint fk_snapshot_product_line FOREIGN KEY (product_line_code) REFERENCES mapping."产品线"("产品线代码"), with comment',
+        format('constraint fk_snapshot_company FOREIGN KEY (company_id) REFERENCES %s(company_id), with comment', (
+            SELECT DISTINCT table_name FROM customer.source_columns() WHERE source = 'customers'
+        )),
+        format('constraint fk_snapshot_product_line FOREIGN KEY (product_line_code) REFERENCES %s("产品线代码"), with comment', (
+            SELECT DISTINCT table_name FROM customer.source_columns() WHERE source = 'product_lines'
+        )),
         'CREATE UNIQUE INDEX fct_customer_business_monthly_status_pkey ON customer.fct_customer_business_monthly_status USING btree (snapshot_month, company_id, product_line_code), with comment',
         'CREATE INDEX idx_snapshot_month ON customer.fct_customer_business_monthly_status USING btree (snapshot_month), with comment',
         'CREATE INDEX idx_snapshot_company ON customer.fct_customer_business_monthly_status USING btree (company_id), with comment',
@@ -35,150 +46,136 @@ DECLARE
         'CREATE INDEX idx_snapshot_month_product ON customer.fct_customer_business_monthly_status USING btree (snapshot_month, product_line_code), with comment',
         'CREATE INDEX idx_snapshot_month_brin ON customer.fct_customer_business_monthly_status USING brin (snapshot_month), with comment',
         'CREATE INDEX idx_snapshot_strategic ON customer.fct_customer_business_monthly_status USING btree (snapshot_month) WHERE (is_strategic = true), with comment',
-        'CREATE TRIGGER trg_snapshot_updated_at BEFORE UPDATE ON customer.fct_customer_business_monthly_status FOR EACH ROW WHEN ((old.* IS DISTINCT FROM new.*)) EXECUTE FUNCTION customer.set_snapshot_updated_at(), with comment',
-        'storage option fillfactor=80',
+        'CREATE TRIGGER trg_snapshot_updated_at BEFORE UPDATE ON customer.fct_customer_business_monthly_status FOR EACH ROW WHEN old.snapshot_month IS DISTINCT FROM new.snapshot_month OR old.company_id::text IS DISTINCT FROM new.company_id::text OR old.product_line_code::text IS DISTINCT FROM new.product_line_code::text OR old.product_line_name::text IS DISTINCT FROM new.product_line_name::text OR old.is_strategic IS DISTINCT FROM new.is_strategic OR old.is_existing IS DISTINCT FROM new.is_existing OR old.is_new IS DISTINCT FROM new.is_new OR old.is_winning_this_year IS DISTINCT FROM new.is_winning_this_year OR old.is_churned_this_year IS DISTINCT FROM new.is_churned_this_year OR old.aum_balance IS DISTINCT FROM new.aum_balance OR old.plan_count IS DISTINCT FROM new.plan_count OR old.updated_at IS DISTINCT FROM new.updated_at EXECUTE FUNCTION customer.set_snapshot_updated_at, with comment',
+        'fillfactor=80',
         'comment on table',
         'write-ahead logging',
         'no row security',
-        'all privileges for its owner',
-        'no privilege for PUBLIC'
+        'the owner of customer.missing_snapshot_sources()',
+        'all privileges for its owner'
     ];
-    v_missing text;
+    v_wrong text;
 BEGIN
-    SELECT string_agg(fact, E'\n    ')
-    INTO v_missing
-    FROM unnest(v_expected) AS expected (fact)
-    WHERE fact NOT IN (
-        SELECT fact
-        FROM (
-            SELECT format('column %s %s%s%s%s%s', attname, format_type(atttypid, atttypmod),
-                CASE WHEN attcollation <> typcollation THEN ' COLLATE ' || attcollation::regcollation END,
-                CASE WHEN attnotnull THEN ' NOT NULL' END,
-                coalesce(
-                    ' DEFAULT ' || pg_get_expr(adbin, adrelid),
-                    CASE attidentity WHEN 'a' THEN ' GENERATED ALWAYS AS IDENTITY' END
-                ),
-                CASE WHEN col_description(attrelid, attnum) <> '' THEN ', with comment' END
-            ) AS fact
-            FROM pg_attribute
-            JOIN pg_type
-                ON pg_type.oid = atttypid
-            LEFT JOIN pg_attrdef
-                ON adrelid = attrelid
-                AND adnum = attnum
-            WHERE attrelid = v_table
-                AND attnum > 0
-                AND NOT attisdropped
-            UNION ALL
-            SELECT format('constraint %s %s%s', conname, pg_get_constraintdef(oid),
-                CASE WHEN obj_description(oid, 'pg_constraint') <> '' THEN ', with comment' END
-            )
-            FROM pg_constraint
-            WHERE conrelid = v_table
-                AND convalidated
-                AND NOT EXISTS (
-                    SELECT
-                    FROM pg_trigger
-                    WHERE tgconstraint = pg_constraint.oid
-                        AND tgenabled <> 'O'
-                )
-            UNION ALL
-            SELECT format('%s%s', pg_get_indexdef(indexrelid),
-                CASE WHEN obj_description(indexrelid, 'pg_class') <> '' THEN ', with comment' END
-            )
-            FROM pg_index
-            WHERE indrelid = v_table
-                AND indisvalid
-            UNION ALL
-            SELECT format('%s%s', pg_get_triggerdef(oid),
-                CASE WHEN obj_description(oid, 'pg_trigger') <> '' THEN ', with comment' END
-            )
-            FROM pg_trigger
-            WHERE tgrelid = v_table
-                AND tgenabled = 'O'
-            UNION ALL
-            SELECT 'storage option ' || unnest(reloptions)
-            FROM pg_class
-            WHERE oid = v_table
-            UNION ALL
-            SELECT 'comment on table'
-            WHERE obj_description(v_table, 'pg_class') <> ''
-            UNION ALL
-            SELECT 'write-ahead logging'
-            FROM pg_class
-            WHERE oid = v_table
-                AND relpersistence = 'p'
-            UNION ALL
-            SELECT 'no row security'
-            FROM pg_class
-            WHERE oid = v_table
-                AND NOT relrowsecurity
-            UNION ALL
-            SELECT 'all privileges for its owner'
-            FROM pg_class
-            WHERE oid = v_table
-                AND has_table_privilege(relowner, oid, 'SELECT')
-                AND has_table_privilege(relowner, oid, 'INSERT')
-                AND has_table_privilege(relowner, oid, 'UPDATE')
-                AND has_table_privilege(relowner, oid, 'DELETE')
-            UNION ALL
-            SELECT 'no privilege for PUBLIC'
-            WHERE NOT EXISTS (
+    SELECT string_agg(problem, E'\n    ')
+    INTO v_wrong
+    FROM (
+        SELECT 'expected ' || fact
+        FROM unnest(v_expected) AS expected (fact)
+        WHERE fact NOT IN (
+            SELECT concat(fact, CASE WHEN description <> '' THEN ', with comment' END)
+            FROM (
                 SELECT
-                FROM pg_class
-                CROSS JOIN aclexplode(relacl)
-                WHERE oid = v_table
-                    AND grantee = 0
-                UNION ALL
-                SELECT
+                    concat_ws(' ', 'column', attname, format_type(atttypid, atttypmod),
+                        CASE WHEN attcollation <> typcollation THEN 'COLLATE ' || attcollation::regcollation END,
+                        CASE WHEN attnotnull THEN 'NOT NULL' END,
+                        'DEFAULT ' || pg_get_expr(adbin, adrelid),
+                        CASE attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY' END
+                    ),
+                    col_description(attrelid, attnum)
                 FROM pg_attribute
-                CROSS JOIN aclexplode(attacl)
+                JOIN pg_type
+                    ON pg_type.oid = atttypid
+                LEFT JOIN pg_attrdef
+                    ON adrelid = attrelid
+                    AND adnum = attnum
                 WHERE attrelid = v_table
-                    AND grantee = 0
+                    AND attnum > 0
+                UNION ALL
+                SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid)), obj_description(oid, 'pg_constraint')
+                FROM pg_constraint
+                WHERE conrelid = v_table
+                    AND convalidated
+                    AND NOT EXISTS (
+                        SELECT
+                        FROM pg_trigger
+                        WHERE tgconstraint = pg_constraint.oid
+                            AND tgenabled <> 'O'
+                    )
+                UNION ALL
+                SELECT pg_get_indexdef(indexrelid), obj_description(indexrelid, 'pg_class')
+                FROM pg_index
+                WHERE indrelid = v_table
+                    AND indisvalid
+                UNION ALL
+                -- Restoring a dump takes some of the parentheses away.
+                SELECT translate(pg_get_triggerdef(oid), '()', ''), obj_description(oid, 'pg_trigger')
+                FROM pg_trigger
+                WHERE tgrelid = v_table
+                    AND tgenabled = 'O'
+                UNION ALL
+                SELECT unnest(ARRAY[
+                    CASE WHEN obj_description(v_table, 'pg_class') <> '' THEN 'comment on table' END,
+                    CASE WHEN relowner = (
+                        SELECT proowner FROM pg_proc WHERE pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
+                    ) THEN 'the owner of customer.missing_snapshot_sources()' END,
+                    CASE relpersistence WHEN 'p' THEN 'write-ahead logging' END,
+                    CASE WHEN NOT relrowsecurity THEN 'no row security' END,
+                    CASE
+                        WHEN has_table_privilege(relowner, v_table, 'SELECT')
+                            AND has_table_privilege(relowner, v_table, 'INSERT')
+                            AND has_table_privilege(relowner, v_table, 'UPDATE')
+                            AND has_table_privilege(relowner, v_table, 'DELETE')
+                            THEN 'all privileges for its owner'
+                    END
+                ] || reloptions), NULL
+                FROM pg_class
+                WHERE oid = v_table
+            ) AS found (fact, description)
+        )
+        UNION ALL
+        -- Reading is the site's to grant, and so is VACUUM and its like. Who could write a table before it
+        -- was adopted still may: see below.
+        SELECT DISTINCT format('it grants %s to %s', privilege_type, coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'))
+        FROM pg_class
+        JOIN pg_attribute
+            ON attrelid = pg_class.oid
+        CROSS JOIN aclexplode(relacl || attacl)
+        WHERE pg_class.oid = v_table
+            AND grantee <> relowner
+            AND (
+                grantee = 0
+                OR (privilege_type NOT IN ('SELECT', 'MAINTAIN') AND obj_description(pg_class.oid, 'pg_class') !~ '(?n)^Adopted ')
             )
-        ) AS found
-        WHERE fact IS NOT NULL
-    );
+    ) AS found (problem);
 
-    IF v_missing IS NOT NULL THEN
-        RAISE EXCEPTION E'table customer.fct_customer_business_monthly_status is not as deployed, but lacks:\n    %', v_missing;
+    IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION E'table customer.fct_customer_business_monthly_status is not as deployed:\n    %', v_wrong
+            USING HINT = 'To bring comments, rights, triggers and missing indexes up to date, run as the owner of the package: '
+                '"psql -d DATABASE -f deploy/fct_customer_business_monthly_status.sql", and then sql/grants.sql again; columns and constraints take ALTER TABLE.';
     END IF;
 END
 $$;
 
 DO $$
 DECLARE
-    v_wrong text;
+    v_table CONSTANT regclass := 'customer.fct_customer_business_monthly_status';
+    v_found text;
 BEGIN
-    SELECT string_agg(fact, ', ')
-    INTO v_wrong
-    FROM pg_proc
-    CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a body replaced by hand is found.
-            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = 'ff97e7cdbeacedf00a3e69a8ad79ef294d49784ad0a57a3a4173d7a33ce5db13'),
-            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
-            ('result', pg_get_function_result(pg_proc.oid) = 'trigger'),
-            ('not strict', NOT proisstrict),
-            ('volatility', provolatile = 'v'),
-            ('parallel safety', proparallel = 'u'),
-            ('security invoker', NOT prosecdef),
-            ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
-            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
-            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
-            ('no EXECUTE by PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
-                WHERE grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_proc.oid = 'customer.set_snapshot_updated_at()'::regprocedure
-        AND holds IS NOT TRUE;
+    SELECT string_agg(DISTINCT format('%s by %s', privilege_type, grantee::regrole), ', ')
+    INTO v_found
+    FROM pg_class
+    JOIN pg_attribute
+        ON attrelid = pg_class.oid
+    CROSS JOIN aclexplode(relacl || attacl)
+    WHERE pg_class.oid = v_table
+        AND grantee <> relowner
+        AND privilege_type NOT IN ('SELECT', 'MAINTAIN');
 
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'function customer.set_snapshot_updated_at() is not as deployed: %', v_wrong;
+    IF v_found IS NOT NULL THEN
+        RAISE WARNING 'roles other than its owner may still write the adopted table %: %', v_table, v_found
+            USING HINT = 'The package needs none of these rights; REVOKE them once nothing else does.';
+    END IF;
+
+    SELECT string_agg(quote_ident(tgname), ', ' ORDER BY tgname)
+    INTO v_found
+    FROM pg_trigger
+    WHERE tgrelid = v_table
+        AND NOT tgisinternal
+        AND tgname !~ '^trg_snapshot_';
+
+    IF v_found IS NOT NULL THEN
+        RAISE WARNING 'table % has triggers that are not the package''s: %', v_table, v_found
+            USING HINT = 'Make sure that they do not change what the package writes.';
     END IF;
 END
 $$;

@@ -1,49 +1,12 @@
 -- Verify customer_monthly_snapshot:lock_open_snapshot_month on pg
 
-SET client_encoding = 'UTF8';
-
 BEGIN;
 
--- Types are printed with the names of what the search_path does not find.
-SET LOCAL search_path = pg_catalog;
-SET LOCAL quote_all_identifiers = off;
-
-DO $$
-DECLARE
-    v_wrong text;
-BEGIN
-    SELECT string_agg(fact, ', ')
-    INTO v_wrong
-    FROM pg_proc
-    CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a body replaced by hand is found.
-            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = 'f827f505d01a0f6398f98a106352d4662ff90c5e573833abae78f53b08cb88b8'),
-            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
-            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
-            ('result', pg_get_function_result(pg_proc.oid) = 'customer.monthly_snapshot_control'),
-            ('not strict', NOT proisstrict),
-            ('volatility', provolatile = 'v'),
-            ('parallel safety', proparallel = 'u'),
-            ('security invoker', NOT prosecdef),
-            ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
-            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
-            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
-            ('no EXECUTE by PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
-                WHERE grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_proc.oid = 'customer.lock_open_snapshot_month(date)'::regprocedure
-        AND holds IS NOT TRUE;
-
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'function customer.lock_open_snapshot_month(date) is not as deployed: %', v_wrong;
-    END IF;
-END
-$$;
+CALL customer.verify_function(
+    'customer.lock_open_snapshot_month(date)',
+    'ea2fa527fff4ee0c02b69ab3f9d0a7351a5d69a53f1ac8fc7302d0b57f3fb9df',
+    'lock_open_snapshot_month',
+    p_is_internal => TRUE
+);
 
 ROLLBACK;

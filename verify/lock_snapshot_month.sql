@@ -1,49 +1,12 @@
 -- Verify customer_monthly_snapshot:lock_snapshot_month on pg
 
-SET client_encoding = 'UTF8';
-
 BEGIN;
 
--- Types are printed with the names of what the search_path does not find.
-SET LOCAL search_path = pg_catalog;
-SET LOCAL quote_all_identifiers = off;
-
-DO $$
-DECLARE
-    v_wrong text;
-BEGIN
-    SELECT string_agg(fact, ', ')
-    INTO v_wrong
-    FROM pg_proc
-    CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a body replaced by hand is found.
-            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = '09d7c4c53cf13ae8cf42d2cdca5b23f2c3f8cfaaade665a514259f359373bfec'),
-            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
-            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
-            ('result', pg_get_function_result(pg_proc.oid) = 'customer.monthly_snapshot_control'),
-            ('not strict', NOT proisstrict),
-            ('volatility', provolatile = 'v'),
-            ('parallel safety', proparallel = 'u'),
-            ('security invoker', NOT prosecdef),
-            ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
-            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
-            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
-            ('no EXECUTE by PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
-                WHERE grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_proc.oid = 'customer.lock_snapshot_month(date)'::regprocedure
-        AND holds IS NOT TRUE;
-
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'function customer.lock_snapshot_month(date) is not as deployed: %', v_wrong;
-    END IF;
-END
-$$;
+CALL customer.verify_function(
+    'customer.lock_snapshot_month(date)',
+    '4e9970b9dc366db7958b9db60fd991f1ae81c29f94dbe1a85fb02fa4f0f7ac95',
+    'lock_snapshot_month',
+    p_is_internal => TRUE
+);
 
 ROLLBACK;

@@ -1,84 +1,56 @@
 -- Verify customer_monthly_snapshot:monthly_status_trend on pg
 
-SET client_encoding = 'UTF8';
-
 BEGIN;
 
--- The definition is printed with the names of what the search_path does not find.
+-- Definitions are printed with the names of what the search_path does not find.
 SET LOCAL search_path = pg_catalog;
 SET LOCAL quote_all_identifiers = off;
 
 DO $$
 DECLARE
-    v_view regclass := 'customer.monthly_status_trend';
-    v_expected text[] := ARRAY[
-        'snapshot_month date',
-        'product_line_code character varying(20)',
-        'product_line_name text',
-        'customers bigint',
-        'strategic_customers bigint',
-        'existing_customers bigint',
-        'new_customers bigint',
-        'winning_customers bigint',
-        'churned_customers bigint',
-        'winning_rate numeric',
-        'churn_rate numeric',
-        'plans bigint',
-        'aum_balance numeric',
-        'aum_change numeric',
-        'aum_change_ratio numeric',
-        'stale_rows bigint',
-        'is_closed boolean'
-    ];
+    v_view CONSTANT text := 'customer.monthly_status_trend';
+    v_expected_hash CONSTANT text := 'a4b0b6cdbd5e13fe124e513d7b2e309b3936dffd0eae4538f00973a8bccf5b13';
     v_wrong text;
 BEGIN
-    SELECT string_agg(fact, ', ')
+    SELECT concat_ws(', ',
+        CASE WHEN hash <> v_expected_hash THEN format('hash %s, expected %s', hash, v_expected_hash) END,
+        CASE
+            WHEN this_view.relowner <> fact_table.relowner
+                THEN format('owner %s, expected %s', this_view.relowner::regrole, fact_table.relowner::regrole)
+        END,
+        -- Readers of the view need no right to the tables below it.
+        CASE WHEN this_view.reloptions IS NOT NULL THEN format('options %s', this_view.reloptions) END,
+        CASE WHEN coalesce(obj_description(this_view.oid, 'pg_class'), '') = '' THEN 'no comment' END,
+        'no comment on ' || uncommented,
+        CASE WHEN NOT has_table_privilege(this_view.relowner, this_view.oid, 'SELECT') THEN 'no SELECT by its owner' END,
+        (
+            SELECT string_agg(DISTINCT privilege_type || ' by PUBLIC', ', ')
+            FROM pg_attribute
+            CROSS JOIN aclexplode(this_view.relacl || attacl)
+            WHERE attrelid = this_view.oid
+                AND grantee = 0
+        )
+    )
     INTO v_wrong
-    FROM pg_class
+    FROM pg_class AS this_view
+    JOIN pg_class AS fact_table
+        ON fact_table.oid = 'customer.fct_customer_business_monthly_status'::regclass
     CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a definition replaced by hand is found.
-            ('definition', encode(sha256(convert_to(pg_get_viewdef(v_view), 'UTF8')), 'hex')
-                = '95f2cbb3cd823b95fb5f0cff6e0e30c7e003db4da21816628a2222712d33def9'),
-            ('columns', v_expected = (
-                SELECT array_agg(format('%s %s', attname, format_type(atttypid, atttypmod)) ORDER BY attnum)
-                FROM pg_attribute
-                WHERE attrelid = v_view
-                    AND attnum > 0
-            )),
-            ('comment', obj_description(v_view, 'pg_class') <> ''),
-            ('comments on all columns', NOT EXISTS (
-                SELECT
-                FROM pg_attribute
-                WHERE attrelid = v_view
-                    AND attnum > 0
-                    AND coalesce(col_description(attrelid, attnum), '') = ''
-            )),
-            -- Readers of the view need no right to the tables below it.
-            ('reading with its owner''s rights', reloptions IS NULL),
-            ('owner', relowner = (
-                SELECT fact_table.relowner
-                FROM pg_class AS fact_table
-                WHERE fact_table.oid = 'customer.fct_customer_business_monthly_status'::regclass
-            )),
-            ('SELECT by its owner', has_table_privilege(relowner, v_view, 'SELECT')),
-            ('no privilege for PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(relacl)
-                WHERE grantee = 0
-                UNION ALL
-                SELECT
-                FROM pg_attribute
-                CROSS JOIN aclexplode(attacl)
-                WHERE attrelid = v_view
-                    AND grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_class.oid = v_view
-        AND holds IS NOT TRUE;
+        SELECT
+            string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) AS columns,
+            string_agg(attname, ', ' ORDER BY attnum) FILTER (
+                WHERE coalesce(col_description(attrelid, attnum), '') = ''
+            ) AS uncommented
+        FROM pg_attribute
+        WHERE attrelid = this_view.oid
+            AND attnum > 0
+    ) AS described
+    CROSS JOIN encode(sha256(convert_to(columns || pg_get_viewdef(this_view.oid), 'UTF8')), 'hex') AS hash
+    WHERE this_view.oid = to_regclass(v_view);
 
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'view customer.monthly_status_trend is not as deployed: %', v_wrong;
+    IF v_wrong IS DISTINCT FROM '' THEN
+        RAISE EXCEPTION 'view % is not as deployed: %', v_view, coalesce(v_wrong, 'it does not exist')
+            USING HINT = 'To bring it up to date, run as the owner of the package: "psql -d DATABASE -f deploy/monthly_status_trend.sql", and then sql/grants.sql again.';
     END IF;
 END
 $$;

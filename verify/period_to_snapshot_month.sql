@@ -1,49 +1,12 @@
 -- Verify customer_monthly_snapshot:period_to_snapshot_month on pg
 
-SET client_encoding = 'UTF8';
-
 BEGIN;
 
--- Types are printed with the names of what the search_path does not find.
-SET LOCAL search_path = pg_catalog;
-SET LOCAL quote_all_identifiers = off;
-
-DO $$
-DECLARE
-    v_wrong text;
-BEGIN
-    SELECT string_agg(fact, ', ')
-    INTO v_wrong
-    FROM pg_proc
-    CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a body replaced by hand is found.
-            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = 'f4f1b3aaaf32e5ab926b8a02ef012ec2eb886d7d8941fa02c6391e3af76f897a'),
-            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
-            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_period text'),
-            ('result', pg_get_function_result(pg_proc.oid) = 'date'),
-            ('not strict', NOT proisstrict),
-            ('volatility', provolatile = 'i'),
-            ('parallel safety', proparallel = 's'),
-            ('security invoker', NOT prosecdef),
-            ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
-            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
-            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
-            ('no EXECUTE by PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
-                WHERE grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_proc.oid = 'customer.period_to_snapshot_month(text)'::regprocedure
-        AND holds IS NOT TRUE;
-
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'function customer.period_to_snapshot_month(text) is not as deployed: %', v_wrong;
-    END IF;
-END
-$$;
+CALL customer.verify_function(
+    'customer.period_to_snapshot_month(text)',
+    'a29fdc5f5ee296be1feaa31f9d7189ff8a45729c83b7604bd5a3ba242549c865',
+    'period_to_snapshot_month',
+    p_is_internal => FALSE
+);
 
 ROLLBACK;

@@ -1,49 +1,12 @@
 -- Verify customer_monthly_snapshot:snapshot_month_of on pg
 
-SET client_encoding = 'UTF8';
-
 BEGIN;
 
--- Types are printed with the names of what the search_path does not find.
-SET LOCAL search_path = pg_catalog;
-SET LOCAL quote_all_identifiers = off;
-
-DO $$
-DECLARE
-    v_wrong text;
-BEGIN
-    SELECT string_agg(fact, ', ')
-    INTO v_wrong
-    FROM pg_proc
-    CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a body replaced by hand is found.
-            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = '4280220f97320f30fe770b3a30617106944873620575c2bf25854c9eedb5e51b'),
-            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
-            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_day date'),
-            ('result', pg_get_function_result(pg_proc.oid) = 'date'),
-            ('not strict', NOT proisstrict),
-            ('volatility', provolatile = 'i'),
-            ('parallel safety', proparallel = 's'),
-            ('security invoker', NOT prosecdef),
-            ('settings', proconfig = ARRAY['search_path=pg_catalog, pg_temp']),
-            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
-            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
-            ('no EXECUTE by PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
-                WHERE grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_proc.oid = 'customer.snapshot_month_of(date)'::regprocedure
-        AND holds IS NOT TRUE;
-
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'function customer.snapshot_month_of(date) is not as deployed: %', v_wrong;
-    END IF;
-END
-$$;
+CALL customer.verify_function(
+    'customer.snapshot_month_of(date)',
+    '6c153b72b3875ed1f0ad30cd64731644b22cacb2026c91582822d23da1741c3a',
+    'snapshot_month_of',
+    p_is_internal => TRUE
+);
 
 ROLLBACK;

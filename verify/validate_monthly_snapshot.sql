@@ -1,53 +1,12 @@
 -- Verify customer_monthly_snapshot:validate_monthly_snapshot on pg
 
-SET client_encoding = 'UTF8';
-
 BEGIN;
 
--- Types are printed with the names of what the search_path does not find.
-SET LOCAL search_path = pg_catalog;
-SET LOCAL quote_all_identifiers = off;
-
-DO $$
-DECLARE
-    v_wrong text;
-BEGIN
-    SELECT string_agg(fact, ', ')
-    INTO v_wrong
-    FROM pg_proc
-    CROSS JOIN LATERAL (
-        VALUES
-            -- By its hash, so that a body replaced by hand is found.
-            ('body', encode(sha256(convert_to(prosrc, 'UTF8')), 'hex')
-                = '4a251b2d554f201f7a30e78049d18105a2f59f53279fd66e6e508b246b5a715a'),
-            ('language', prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')),
-            ('arguments', pg_get_function_arguments(pg_proc.oid) = 'p_snapshot_month date'),
-            ('result', pg_get_function_result(pg_proc.oid) = 'TABLE(check_name text, severity text, violations bigint, detail text, sample jsonb)'),
-            ('not strict', NOT proisstrict),
-            ('volatility', provolatile = 's'),
-            ('parallel safety', proparallel = 'u'),
-            ('security definer', prosecdef),
-            ('settings', proconfig = ARRAY[
-                'search_path=pg_catalog, pg_temp',
-                'enable_nestloop=off',
-                'jit=off'
-            ]),
-            ('comment', obj_description(pg_proc.oid, 'pg_proc') <> ''),
-            ('owner', proowner = (SELECT relowner FROM pg_class WHERE oid = 'customer.fct_customer_business_monthly_status'::regclass)),
-            ('EXECUTE by its owner', has_function_privilege(proowner, pg_proc.oid, 'EXECUTE')),
-            ('no EXECUTE by PUBLIC', NOT EXISTS (
-                SELECT
-                FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
-                WHERE grantee = 0
-            ))
-    ) AS expected (fact, holds)
-    WHERE pg_proc.oid = 'customer.validate_monthly_snapshot(date)'::regprocedure
-        AND holds IS NOT TRUE;
-
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'function customer.validate_monthly_snapshot(date) is not as deployed: %', v_wrong;
-    END IF;
-END
-$$;
+CALL customer.verify_function(
+    'customer.validate_monthly_snapshot(date)',
+    '146cea099bf1e606dbe7be4271d69c0fa43baf3caa4bef3391af6644479d8868',
+    'validate_monthly_snapshot',
+    p_is_internal => FALSE
+);
 
 ROLLBACK;

@@ -1,0 +1,911 @@
+-- Deploy customer_monthly_snapshot:sources to pg
+-- The platform's tables: which they are, whether they will do, and the functions through which
+-- everything else reads them. Nothing is deployed while something is missing.
+--
+-- The names of both generations of the platform are found by themselves. Others are given, and
+-- stay for as long as they exist:
+--
+--   sqitch deploy --set contracts='customer."客户年金计划"' …
+--
+-- If the platform renames a table later, this file mends it, run by the owner of the package as
+-- often as you like, with the same variables (contracts, awards, losses, aum, customers, product_lines):
+--
+--   psql -v contracts='customer."客户年金计划"' -f deploy/sources.sql
+
+\set ON_ERROR_STOP on
+
+SET client_encoding = 'UTF8';
+
+\if :{?contracts}
+\else
+    \set contracts ''
+\endif
+\if :{?awards}
+\else
+    \set awards ''
+\endif
+\if :{?losses}
+\else
+    \set losses ''
+\endif
+\if :{?aum}
+\else
+    \set aum ''
+\endif
+\if :{?customers}
+\else
+    \set customers ''
+\endif
+\if :{?product_lines}
+\else
+    \set product_lines ''
+\endif
+
+BEGIN;
+
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- Names are kept as they are shown.
+SET LOCAL quote_all_identifiers = off;
+
+-- A database without the schema gets the whole list of what is missing, too: the schema made
+-- here only carries the functions until the check below fails and takes all of it away.
+DO $$
+DECLARE
+    v_foreign text;
+BEGIN
+    IF to_regnamespace('customer') IS NULL THEN
+        CREATE SCHEMA customer;
+    END IF;
+
+    -- CREATE OR REPLACE would leave a function to whoever made it first.
+    SELECT string_agg(format('%s belongs to %s', oid::regprocedure, proowner::regrole), E'\n    ')
+    INTO v_foreign
+    FROM pg_proc
+    WHERE pronamespace = 'customer'::regnamespace
+        AND proname ~ '^(source_|check_snapshot_sources$|for_client$|missing_snapshot_sources$|revoke_default_grants$|verify_function$)'
+        AND proowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user);
+
+    IF v_foreign IS NOT NULL THEN
+        RAISE EXCEPTION E'role % does not own what is there already:\n    %', current_user, v_foreign
+            USING
+                ERRCODE = 'insufficient_privilege',
+                HINT = 'Run this as the owner of the package (SET ROLE, or PGOPTIONS=''-c role=wdh_owner''), or drop what is not the package''s.';
+    END IF;
+
+    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RAISE WARNING 'role % is a superuser: the package will read and write with a superuser''s rights', current_user
+            USING HINT = 'Deploy as a role that owns nothing but the package, such as wdh_owner.';
+    END IF;
+END
+$$;
+
+-- --- Who may use what is deployed -----------------------------------------------------------
+
+CREATE OR REPLACE PROCEDURE customer.revoke_default_grants(p_routine regprocedure)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_role regrole;
+BEGIN
+    -- What has its comment was there before, and keeps what it was granted since.
+    IF obj_description(p_routine, 'pg_proc') IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    EXECUTE format('REVOKE ALL ON ROUTINE %s FROM PUBLIC', p_routine);
+
+    FOR v_role IN
+        SELECT DISTINCT grantee::regrole
+        FROM pg_proc
+        CROSS JOIN aclexplode(proacl)
+        WHERE pg_proc.oid = p_routine
+            AND grantee <> proowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON ROUTINE %s FROM %s', p_routine, v_role);
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE PROCEDURE customer.revoke_default_grants(p_relation regclass)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_role regrole;
+BEGIN
+    -- What has its comment was there before, and keeps what it was granted since.
+    IF obj_description(p_relation, 'pg_class') IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    EXECUTE format('REVOKE ALL ON TABLE %s FROM PUBLIC', p_relation);
+
+    FOR v_role IN
+        SELECT DISTINCT grantee::regrole
+        FROM pg_class
+        CROSS JOIN aclexplode(relacl)
+        WHERE pg_class.oid = p_relation
+            AND grantee <> relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON TABLE %s FROM %s', p_relation, v_role);
+    END LOOP;
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.revoke_default_grants(regprocedure)'::regprocedure);
+CALL customer.revoke_default_grants('customer.revoke_default_grants(regclass)'::regprocedure);
+
+COMMENT ON PROCEDURE customer.revoke_default_grants(regprocedure) IS
+'Internal, for deploy scripts: takes back what PostgreSQL, or default privileges of the site, granted on a function that was just created, from everyone but its owner. A function that has its comment was there before and is left alone, so that an upgrade keeps what sql/grants.sql granted; hence a script calls this before it comments.
+p_routine: the function or procedure. SQLSTATE 42501: the caller may not revoke.';
+COMMENT ON PROCEDURE customer.revoke_default_grants(regclass) IS
+'Internal, for deploy scripts: the same for a table, view or sequence.
+p_relation: the table, view or sequence. SQLSTATE 42501: the caller may not revoke.';
+
+-- --- Whether a function is as deployed ------------------------------------------------------
+
+CREATE OR REPLACE PROCEDURE customer.verify_function(
+    p_function text,
+    p_expected_hash text,
+    p_change text,
+    p_is_internal boolean
+)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
+AS $$
+DECLARE
+    v_wrong text;
+BEGIN
+    SELECT concat_ws(
+        ', ',
+        CASE WHEN hash <> p_expected_hash THEN format('hash %s, expected %s', hash, p_expected_hash) END,
+        CASE WHEN proowner <> relowner THEN format('owner %s, expected %s', proowner::regrole, relowner::regrole) END,
+        CASE WHEN coalesce(obj_description(pg_proc.oid, 'pg_proc'), '') = '' THEN 'no comment' END,
+        CASE WHEN NOT has_function_privilege(proowner, pg_proc.oid, 'EXECUTE') THEN 'no EXECUTE by its owner' END,
+        (
+            SELECT string_agg(DISTINCT 'EXECUTE by ' || coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'), ', ')
+            FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
+            WHERE grantee = 0
+                OR p_is_internal AND grantee <> proowner
+        )
+    )
+    INTO v_wrong
+    FROM pg_proc
+    JOIN pg_class
+        ON pg_class.oid = 'customer.fct_customer_business_monthly_status'::regclass
+    CROSS JOIN encode(sha256(convert_to(pg_get_functiondef(pg_proc.oid), 'UTF8')), 'hex') AS hash
+    WHERE pg_proc.oid = to_regprocedure(p_function);
+
+    IF v_wrong IS DISTINCT FROM '' THEN
+        RAISE EXCEPTION 'function % is not as deployed: %', p_function, coalesce(v_wrong, 'it does not exist')
+            USING HINT = format(
+                'To bring it up to date, run as the owner of the package: "psql -d DATABASE -f deploy/%s.sql", and then sql/grants.sql again.',
+                p_change
+            );
+    END IF;
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.verify_function(text, text, text, boolean)'::regprocedure);
+
+COMMENT ON PROCEDURE customer.verify_function(text, text, text, boolean) IS
+'Internal, for verify scripts: raises an error unless a function of the package is as deployed: the sha256 of its definition (which covers body, language, arguments, result, volatility, security and settings), its owner, its comment and who may execute it.
+p_function: the function with its argument types. p_expected_hash: what scripts/accept wrote. p_change: the change that makes it. p_is_internal: whether nobody but its owner may execute it; otherwise PUBLIC may not.
+SQLSTATE P0001: it is not as deployed; the message says in what, the hint which command mends it.';
+
+-- --- Which tables they are ------------------------------------------------------------------
+
+-- The blocks below see settings, but not psql's variables.
+SELECT
+    set_config('customer.source_contracts', :'contracts', TRUE),
+    set_config('customer.source_awards', :'awards', TRUE),
+    set_config('customer.source_losses', :'losses', TRUE),
+    set_config('customer.source_aum', :'aum', TRUE),
+    set_config('customer.source_customers', :'customers', TRUE),
+    set_config('customer.source_product_lines', :'product_lines', TRUE)
+\gset ignored_
+
+DO $$
+DECLARE
+    v_remembered jsonb;
+    v_chosen jsonb := '{}';
+    v_both text;
+    v_columns text;
+    v_source record;
+    v_name text[];
+BEGIN
+    IF to_regprocedure('customer.source_columns()') IS NOT NULL THEN
+        SELECT jsonb_object_agg(deployed.source, deployed.table_name)
+        INTO v_remembered
+        FROM customer.source_columns() AS deployed;
+    END IF;
+
+    FOR v_source IN
+        SELECT
+            known.source,
+            known.names,
+            nullif(current_setting('customer.source_' || known.source), '') AS given,
+            -- Looked up without to_regclass, which needs USAGE on the schema.
+            ARRAY(
+                SELECT format('%I.%I', nspname, relname)
+                FROM pg_class
+                JOIN pg_namespace
+                    ON pg_namespace.oid = relnamespace
+                WHERE format('%I.%I', nspname, relname) IN (SELECT unnest(known.names || (v_remembered ->> known.source)))
+                    AND relkind IN ('r', 'p', 'v', 'm', 'f')
+            ) AS found
+        FROM (
+            VALUES
+                ('contracts', ARRAY['customer.customer_plan_contract', 'customer."客户年金计划"']),
+                ('awards', ARRAY['customer."当年中标"', 'customer."中标客户明细"']),
+                ('losses', ARRAY['customer."当年流失"', 'customer."流失客户明细"']),
+                ('aum', ARRAY['business."规模明细"']),
+                ('customers', ARRAY['customer."年金客户"', 'customer."客户明细"']),
+                ('product_lines', ARRAY['mapping."产品线"'])
+        ) AS known (source, names)
+    LOOP
+        IF v_source.given IS NOT NULL THEN
+            v_name := parse_ident(v_source.given);
+
+            IF cardinality(v_name) <> 2 THEN
+                RAISE EXCEPTION 'the table for % must be given as SCHEMA.TABLE, but is %', v_source.source, v_source.given
+                    USING
+                        ERRCODE = 'invalid_parameter_value',
+                        HINT = format('Such as: --set %s=%s', v_source.source, v_source.names[1]);
+            END IF;
+
+            v_source.given := format('%I.%I', v_name[1], v_name[2]);
+        ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN
+            v_source.given := v_remembered ->> v_source.source;
+        ELSIF cardinality(v_source.found) > 1 THEN
+            v_both := concat_ws(E'\n    ', v_both, format(
+                '%s or %s: say --set %s=%s, or the other', v_source.names[1], v_source.names[2], v_source.source, v_source.names[2]
+            ));
+        END IF;
+
+        v_chosen := v_chosen || jsonb_build_object(
+            v_source.source, coalesce(v_source.given, v_source.found[1], v_source.names[1])
+        );
+    END LOOP;
+
+    IF v_both IS NOT NULL THEN
+        RAISE EXCEPTION E'both generations of a table are there, and only one of them can be read:\n    %', v_both
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Run sqitch deploy again with these options, or psql -f deploy/sources.sql with -v instead of --set.';
+    END IF;
+
+    SELECT string_agg(
+        format('(%s, %L, %L, %L, %L, %L)', position, source, table_name, column_name, kind, atttypid::regtype),
+        E',\n        ' ORDER BY position
+    )
+    INTO v_columns
+    FROM (
+        VALUES
+            ( 1, 'contracts',     'company_id',        'text'),
+            ( 2, 'contracts',     'plan_code',         'text'),
+            ( 3, 'contracts',     'product_line_code', 'text'),
+            ( 4, 'contracts',     'product_line_name', 'text'),
+            ( 5, 'contracts',     'is_strategic',      'boolean'),
+            ( 6, 'contracts',     'is_existing',       'boolean'),
+            ( 7, 'contracts',     'valid_from',        'date or timestamp'),
+            ( 8, 'contracts',     'valid_to',          'date or timestamp'),
+            ( 9, 'contracts',     'contract_id',       'whole number'),
+            (10, 'awards',        'company_id',        'text'),
+            (11, 'awards',        '产品线代码',        'text'),
+            (12, 'awards',        '上报月份',          'date or timestamp'),
+            (13, 'losses',        'company_id',        'text'),
+            (14, 'losses',        '产品线代码',        'text'),
+            (15, 'losses',        '上报月份',          'date or timestamp'),
+            (16, 'aum',           'company_id',        'text'),
+            (17, 'aum',           '产品线代码',        'text'),
+            (18, 'aum',           '月度',              'date or timestamp'),
+            (19, 'aum',           '期末资产规模',      'exact number'),
+            (20, 'customers',     'company_id',        'key'),
+            (21, 'product_lines', '产品线代码',        'key')
+    ) AS required (position, source, column_name, kind)
+    CROSS JOIN LATERAL (
+        SELECT v_chosen ->> required.source
+    ) AS chosen (table_name)
+    LEFT JOIN pg_namespace
+        ON nspname = (parse_ident(chosen.table_name))[1]
+    LEFT JOIN pg_class
+        ON relnamespace = pg_namespace.oid
+        AND relname = (parse_ident(chosen.table_name))[2]
+    LEFT JOIN pg_attribute
+        ON attrelid = pg_class.oid
+        AND attname = required.column_name
+        AND attnum > 0
+        AND NOT attisdropped;
+
+    EXECUTE format(
+        $create$
+CREATE OR REPLACE FUNCTION customer.source_columns()
+RETURNS TABLE ("position" integer, source text, table_name text, column_name text, kind text, type_name text)
+LANGUAGE sql
+IMMUTABLE
+AS %L
+        $create$,
+        E'\n    VALUES\n        ' || v_columns || E'\n'
+    );
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.source_columns()'::regprocedure);
+
+COMMENT ON FUNCTION customer.source_columns() IS
+'Internal: the columns of the platform''s tables that the package reads, as they were when it was deployed. Written by deploy/sources.sql, which finds out the names of the tables.
+source: contracts, awards, losses, aum, customers or product_lines. table_name: the table, qualified. kind: the kind of type that is needed. type_name: the type that was found. Raises nothing.';
+
+-- --- Whether they will do -------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION customer.missing_snapshot_sources()
+RETURNS TABLE (source_object text, problem text)
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH found_column AS (
+        SELECT
+            required.position,
+            required.kind,
+            required.table_name,
+            format('%s.%I', required.table_name, required.column_name) AS column_label,
+            pg_class.oid AS table_oid,
+            pg_class.relnamespace AS schema_oid,
+            pg_class.relkind,
+            pg_attribute.attnum,
+            format_type(pg_attribute.atttypid, pg_attribute.atttypmod) AS type_label,
+            pg_type.typcategory,
+            base.type AS base_type,
+            pg_collation.collname,
+            pg_collation.collisdeterministic
+        FROM customer.source_columns() AS required
+        -- Not to_regclass, which needs USAGE on the schema.
+        LEFT JOIN pg_namespace
+            ON pg_namespace.nspname = (parse_ident(required.table_name))[1]
+        LEFT JOIN pg_class
+            ON pg_class.relnamespace = pg_namespace.oid
+            AND pg_class.relname = (parse_ident(required.table_name))[2]
+            AND pg_class.relkind IN ('r', 'p', 'v', 'm', 'f')
+        LEFT JOIN pg_attribute
+            ON pg_attribute.attrelid = pg_class.oid
+            AND pg_attribute.attname = required.column_name
+            AND pg_attribute.attnum > 0
+            AND NOT pg_attribute.attisdropped
+        LEFT JOIN pg_type
+            ON pg_type.oid = pg_attribute.atttypid
+        LEFT JOIN pg_collation
+            ON pg_collation.oid = pg_attribute.attcollation
+        -- A domain counts as the type that it restricts, which may be a domain itself.
+        LEFT JOIN LATERAL (
+            WITH RECURSIVE step (type, next_type) AS (
+                SELECT pg_type.oid, pg_type.typbasetype
+                UNION ALL
+                SELECT inner_type.oid, inner_type.typbasetype
+                FROM step
+                JOIN pg_type AS inner_type
+                    ON inner_type.oid = step.next_type
+            )
+            SELECT type::regtype
+            FROM step
+            WHERE next_type = 0
+        ) AS base
+            ON TRUE
+    ),
+    missing_table AS (
+        SELECT min(position) AS position, 'table ' || table_name AS source_object, 'is missing' AS problem
+        FROM found_column
+        WHERE table_oid IS NULL
+        GROUP BY table_name
+    ),
+    missing_column AS (
+        SELECT position, 'column ' || column_label, 'is missing'
+        FROM found_column
+        WHERE table_oid IS NOT NULL
+            AND attnum IS NULL
+    ),
+    unusable_column AS (
+        SELECT
+            position,
+            'column ' || column_label,
+            format(
+                'has type %s where %s is needed',
+                type_label,
+                CASE kind WHEN 'key' THEN 'a text' WHEN 'exact number' THEN 'an exact number' ELSE 'a ' || kind END
+            )
+        FROM found_column
+        WHERE attnum IS NOT NULL
+            AND NOT CASE kind
+                WHEN 'text' THEN typcategory = 'S'
+                -- A foreign key compares it with a varchar.
+                WHEN 'key' THEN base_type IN ('varchar'::regtype, 'text'::regtype, 'bpchar'::regtype)
+                WHEN 'boolean' THEN base_type = 'boolean'::regtype
+                -- A timestamp with time zone lies in one month or another
+                -- depending on who looks at it.
+                WHEN 'date or timestamp' THEN base_type IN ('date'::regtype, 'timestamp'::regtype)
+                WHEN 'whole number' THEN base_type IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
+                -- Binary floating point holds no cents, and its sums depend on the order of the rows.
+                WHEN 'exact number' THEN base_type IN (
+                    'numeric'::regtype, 'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype
+                )
+            END
+    ),
+    -- The foreign keys of the snapshot could not be made over such a column.
+    unusable_collation AS (
+        SELECT
+            position,
+            'column ' || column_label,
+            format('has collation %I where a deterministic one is needed', collname)
+        FROM found_column
+        WHERE kind = 'key'
+            AND NOT collisdeterministic
+    ),
+    -- The package reads with the rights of its owner, also where a superuser asks here.
+    owner AS (
+        SELECT proowner AS oid
+        FROM pg_proc
+        WHERE pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
+    ),
+    unreadable_table AS (
+        SELECT
+            min(position),
+            'table ' || table_name,
+            format('may not be read by %s: it takes USAGE on the schema and SELECT', owner.oid::regrole)
+        FROM found_column
+        CROSS JOIN owner
+        WHERE attnum IS NOT NULL
+            AND NOT (
+                has_schema_privilege(owner.oid, schema_oid, 'USAGE')
+                AND has_column_privilege(owner.oid, table_oid, attnum, 'SELECT')
+            )
+        GROUP BY table_name, owner.oid
+    ),
+    unreferable_table AS (
+        SELECT
+            position,
+            'table ' || table_name,
+            format('may not be referred to by a foreign key of %s: it takes REFERENCES', owner.oid::regrole)
+        FROM found_column
+        CROSS JOIN owner
+        WHERE kind = 'key'
+            AND attnum IS NOT NULL
+            AND NOT has_column_privilege(owner.oid, table_oid, attnum, 'REFERENCES')
+    ),
+    missing_key AS (
+        SELECT position, 'unique key on ' || column_label, 'is missing'
+        FROM found_column
+        WHERE kind = 'key'
+            AND attnum IS NOT NULL
+            AND NOT EXISTS (
+                SELECT 1
+                FROM pg_index
+                WHERE indrelid = table_oid
+                    -- A foreign key points at a table, not at a materialized view.
+                    AND relkind IN ('r', 'p')
+                    AND indisunique
+                    AND indisvalid
+                    AND indimmediate
+                    AND indpred IS NULL
+                    AND indnkeyatts = 1
+                    AND indkey[0] = attnum
+            )
+    )
+    SELECT source_object, problem
+    FROM (
+        SELECT * FROM missing_table
+        UNION ALL
+        SELECT * FROM missing_column
+        UNION ALL
+        SELECT * FROM unusable_column
+        UNION ALL
+        SELECT * FROM unusable_collation
+        UNION ALL
+        SELECT * FROM unreadable_table
+        UNION ALL
+        SELECT * FROM unreferable_table
+        UNION ALL
+        SELECT * FROM missing_key
+    ) AS finding
+    ORDER BY position, source_object COLLATE "C", problem COLLATE "C"
+$$;
+
+CALL customer.revoke_default_grants('customer.missing_snapshot_sources()'::regprocedure);
+
+COMMENT ON FUNCTION customer.missing_snapshot_sources() IS
+'What the monthly snapshot needs and does not find in the source system: one row for each table, column or unique key that is missing, for each column whose type or collation cannot work, and for each table that the owner of the package may not read or refer to. No rows: all is there. Deploying and sqitch verify both refuse while it returns rows. Raises nothing.
+
+source_object: the kind and qualified name of what is wanted, such as column customer.customer_plan_contract.valid_to.
+problem: "is missing", or the type found and the kind of type that is needed, or who lacks which right. Text means any string type; date or timestamp means date or timestamp without time zone (with a time zone, the month would depend on the reader); an exact number is a numeric, smallint, integer or bigint (binary floating point holds no cents).
+
+The tables are those that customer.source_columns() names.';
+
+DO $$
+DECLARE
+    v_missing text;
+BEGIN
+    SELECT string_agg(source_object || ' ' || problem, E'\n    ')
+    INTO v_missing
+    FROM customer.missing_snapshot_sources();
+
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION E'the source system lacks what the monthly snapshot reads:\n    %', v_missing
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Create what is missing (WorkDataHub''s Alembic migrations do), change what has another type, grant what may not be read or referred to, '
+                    'name tables that are called otherwise, or connect to the database that holds them. Then '
+                    || CASE
+                        WHEN to_regclass('customer.fct_customer_business_monthly_status') IS NULL
+                            THEN 'run sqitch deploy again, with --set contracts=SCHEMA.TABLE and likewise awards, losses, aum, customers or product_lines '
+                                'for a name; nothing has been deployed but Sqitch''s own schema.'
+                        ELSE 'run this file again, with -v contracts=SCHEMA.TABLE and likewise awards, losses, aum, customers or product_lines '
+                            'for a name; nothing has been changed.'
+                    END;
+    END IF;
+END
+$$;
+
+-- An error that the client's encoding cannot show is another error, which says nothing.
+CREATE OR REPLACE FUNCTION customer.for_client(p_text text)
+RETURNS text
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM convert_to(p_text, pg_client_encoding());
+    RETURN p_text;
+EXCEPTION
+    WHEN untranslatable_character OR undefined_function THEN
+        RETURN (
+            SELECT string_agg(
+                CASE WHEN ascii(letter) < 128 THEN letter ELSE chr(92) || 'u' || lpad(to_hex(ascii(letter)), 4, '0') END,
+                '' ORDER BY number
+            )
+            FROM regexp_split_to_table(p_text, '') WITH ORDINALITY AS character (letter, number)
+        );
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.for_client(text)'::regprocedure);
+
+COMMENT ON FUNCTION customer.for_client(text) IS
+'Internal: a text as it can be told to this client: as it is or, where the client''s encoding lacks a character, with all but ASCII written as a backslash, u and its code. Raises nothing.';
+
+CREATE OR REPLACE FUNCTION customer.check_snapshot_sources()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
+AS $$
+DECLARE
+    v_source text;
+    v_problems text;
+BEGIN
+    SELECT
+        (array_agg(source ORDER BY position))[1],
+        string_agg(DISTINCT problem, E'\n    ')
+    INTO v_source, v_problems
+    FROM (
+        SELECT
+            deployed.position,
+            deployed.source,
+            CASE
+                WHEN relname IS NULL THEN format('table %s is missing', deployed.table_name)
+                ELSE format('column %s.%I is missing', deployed.table_name, deployed.column_name)
+            END AS problem
+        FROM customer.source_columns() AS deployed
+        LEFT JOIN pg_namespace
+            ON nspname = (parse_ident(deployed.table_name))[1]
+        LEFT JOIN pg_class
+            ON relnamespace = pg_namespace.oid
+            AND relname = (parse_ident(deployed.table_name))[2]
+        LEFT JOIN pg_attribute
+            ON attrelid = pg_class.oid
+            AND attname = deployed.column_name
+            AND attnum > 0
+            AND NOT attisdropped
+        WHERE attname IS NULL
+    ) AS missing;
+
+    -- Types as the statement will meet them: catalogs read as tables may be older, or about to
+    -- change, whereas this locks the tables against that to the end of the transaction.
+    IF v_problems IS NULL THEN
+        SELECT
+            (array_agg(source ORDER BY position))[1],
+            string_agg(problem, E'\n    ' ORDER BY position)
+        INTO v_source, v_problems
+        FROM (
+            SELECT
+                deployed.position,
+                deployed.source,
+                format(
+                    'column %s.%I has type %s and had %s',
+                    deployed.table_name, deployed.column_name, found.type_name, deployed.type_name
+                ) AS problem
+            FROM customer.source_columns() AS deployed
+            JOIN customer.source_types() AS found
+                ON found.position = deployed.position
+            WHERE found.type_name <> deployed.type_name
+        ) AS changed;
+    END IF;
+
+    IF v_problems IS NOT NULL THEN
+        RAISE EXCEPTION E'the source tables are not as they were when the package was deployed:\n    %', customer.for_client(v_problems)
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = format(
+                    'As the owner of the package, look at them again: "psql -d %s -f deploy/sources.sql". '
+                    'If a table has another name now, say so: "psql -d %s -v %s=SCHEMA.TABLE -f deploy/sources.sql".',
+                    current_database(), current_database(), v_source
+                );
+    END IF;
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.check_snapshot_sources()'::regprocedure);
+
+COMMENT ON FUNCTION customer.check_snapshot_sources() IS
+'Internal: raises an error unless each table and column that the package reads is there, with the type that it had when the package was deployed. What reads the sources calls it first, because a renamed table would be an error without a remedy, and another type would be taken without a word.
+SQLSTATE 55000: something changed; the message says what, the hint which command mends it. 42501: a table may not be read any more.';
+
+-- --- Reading them ---------------------------------------------------------------------------
+
+-- Here and nowhere else stand the columns' names, the casts and the mark of a current contract.
+-- PostgreSQL inlines these functions, because they are SQL, STABLE and without a SET clause, so
+-- that they cost nothing and indexes are used. Their bodies are strings: they hold no dependency
+-- on the platform's tables, which the platform may go on altering.
+--
+-- Strings get their type from the function's result, after COLLATE: Citus cannot send a COLLATE
+-- over a cast to its workers. COLLATE "C" compares bytes. A function's column has its type's
+-- collation all the same, so that who groups, sorts or takes the greatest says COLLATE "C" again.
+
+SELECT
+    max(table_name) FILTER (WHERE source = 'contracts') AS contracts,
+    max(table_name) FILTER (WHERE source = 'awards') AS awards,
+    max(table_name) FILTER (WHERE source = 'losses') AS losses,
+    max(table_name) FILTER (WHERE source = 'aum') AS aum,
+    max(table_name) FILTER (WHERE source = 'customers') AS customers,
+    max(table_name) FILTER (WHERE source = 'product_lines') AS product_lines
+FROM customer.source_columns()
+\gset
+
+-- The columns as they are, each by a scan of no row.
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_types()
+RETURNS TABLE ("position" integer, type_name text)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    E'\n    VALUES\n        ' || string_agg(
+        format('(%s, pg_typeof((SELECT %I FROM %s LIMIT 0))::text)', position, column_name, table_name),
+        E',\n        ' ORDER BY position
+    ) || E'\n'
+)
+FROM customer.source_columns()
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_contracts()
+RETURNS TABLE (
+    company_id varchar,
+    plan_code varchar,
+    product_line_code varchar,
+    product_line_name varchar,
+    is_strategic boolean,
+    is_existing boolean,
+    valid_from date,
+    valid_to date,
+    is_current boolean,
+    contract_id bigint
+)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        company_id COLLATE "C",
+        plan_code COLLATE "C",
+        product_line_code COLLATE "C",
+        product_line_name COLLATE "C",
+        is_strategic,
+        is_existing,
+        valid_from::date,
+        valid_to::date,
+        valid_to = DATE '9999-12-31',
+        contract_id
+    FROM %s
+$body$,
+        :'contracts'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_awards()
+RETURNS TABLE (company_id varchar, product_line_code varchar, reported_on date)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        company_id COLLATE "C",
+        "产品线代码" COLLATE "C",
+        "上报月份"::date
+    FROM %s
+$body$,
+        :'awards'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_losses()
+RETURNS TABLE (company_id varchar, product_line_code varchar, reported_on date)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        company_id COLLATE "C",
+        "产品线代码" COLLATE "C",
+        "上报月份"::date
+    FROM %s
+$body$,
+        :'losses'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_aum()
+RETURNS TABLE (company_id varchar, product_line_code varchar, as_of date, amount numeric)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        company_id COLLATE "C",
+        "产品线代码" COLLATE "C",
+        "月度"::date,
+        "期末资产规模"::numeric
+    FROM %s
+$body$,
+        :'aum'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_customers()
+RETURNS TABLE (company_id varchar)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT company_id COLLATE "C"
+    FROM %s
+$body$,
+        :'customers'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_product_lines()
+RETURNS TABLE (product_line_code varchar)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT "产品线代码" COLLATE "C"
+    FROM %s
+$body$,
+        :'product_lines'
+    )
+)
+\gexec
+
+CALL customer.revoke_default_grants('customer.source_types()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_contracts()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_awards()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_losses()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_aum()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_customers()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_product_lines()'::regprocedure);
+
+COMMENT ON FUNCTION customer.source_types() IS
+'Internal: the types that the columns of customer.source_columns() have now, by their position. Locks the tables against a change of them, as any reading does. Raises what reading the tables raises.';
+COMMENT ON FUNCTION customer.source_contracts() IS
+'Internal: the contract versions of the platform, one row a version. is_current: valid_to is 9999-12-31; NULL where valid_to is NULL, which is not current. Strings compare as bytes once the reader says COLLATE "C". Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_awards() IS
+'Internal: the awards won (当年中标) of the platform. reported_on is 上报月份, usually the first day of the month. Customer and product line may be NULL. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_losses() IS
+'Internal: the losses (当年流失) of the platform. reported_on is 上报月份, usually the first day of the month. Customer and product line may be NULL. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_aum() IS
+'Internal: the AUM detail (规模明细) of the platform, one row a month and portfolio of a contract. as_of is 月度, any day of the month; amount is 期末资产规模, yuan, exact. Customer, product line and amount may be NULL. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_customers() IS
+'Internal: the customers of the platform. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_product_lines() IS
+'Internal: the product lines of the platform. Raises what reading the table raises.';
+
+-- Over the columns as they are, so that validation can hold against them what the functions make of them.
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_control_totals(p_first_day date, p_last_day date)
+RETURNS TABLE (contracts bigint, awards bigint, losses bigint, details bigint, amount numeric)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        (SELECT count(*) FROM %s WHERE valid_to = '9999-12-31'),
+        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day)),
+        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day)),
+        count(*),
+        coalesce(sum("期末资产规模"), 0)
+    FROM %s
+    WHERE "月度" >= p_first_day
+        AND "月度" < p_last_day + 1
+$body$,
+        :'contracts', :'awards', :'losses', :'aum'
+    )
+)
+\gexec
+
+CALL customer.revoke_default_grants('customer.source_control_totals(date, date)'::regprocedure);
+
+COMMENT ON FUNCTION customer.source_control_totals(date, date) IS
+'Internal: control totals over the platform''s own columns, without the functions through which all else reads them: current contracts, awards and losses of the calendar year, rows of 规模明细 from p_first_day to p_last_day and their sum in yuan. customer.validate_monthly_snapshot compares them with what it read. Raises what reading the tables raises.';
+
+-- A view may read further tables with its reader's rights, and row security may hide rows:
+-- what a load would stumble over later is found by reading once, for no rows.
+DO $$
+DECLARE
+    v_function text;
+BEGIN
+    SET LOCAL row_security = off;
+    FOREACH v_function IN ARRAY ARRAY[
+        'source_contracts', 'source_awards', 'source_losses', 'source_aum', 'source_customers', 'source_product_lines'
+    ]
+    LOOP
+        BEGIN
+            EXECUTE format('SELECT FROM customer.%I() LIMIT 0', v_function);
+        EXCEPTION
+            WHEN insufficient_privilege THEN
+                RAISE EXCEPTION 'customer.% cannot read its table as %: %', v_function, current_user, SQLERRM
+                    USING
+                        ERRCODE = 'object_not_in_prerequisite_state',
+                        HINT = 'Grant what is missing, or take this role out of row security (BYPASSRLS). Then run this again; nothing has been changed.';
+        END;
+    END LOOP;
+END
+$$;
+
+COMMIT;

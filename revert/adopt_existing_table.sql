@@ -1,0 +1,3 @@
+-- Revert customer_monthly_snapshot:adopt_existing_table from pg
+-- There is nothing to take back: an adopted table serves the platform as before, and whether it
+-- goes is decided by reverting the fact table's change.

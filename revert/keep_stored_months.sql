@@ -1,0 +1,75 @@
+-- Revert customer_monthly_snapshot:keep_stored_months from pg
+-- Refuses while months are stored, unless told: sqitch revert --set discard_snapshots=true
+
+\if :{?discard_snapshots}
+\else
+    \set discard_snapshots false
+\endif
+
+BEGIN;
+
+-- What others made in public is not for the package to use.
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- Rows that a policy would hide are an error.
+SET LOCAL row_security = off;
+
+-- The block below sees settings, but not psql's variables.
+SELECT set_config('customer.discard_snapshots', :'discard_snapshots', TRUE) AS discard_snapshots
+\gset
+
+DO $$
+DECLARE
+    v_table text;
+    v_holds_rows boolean;
+    v_dependents text;
+BEGIN
+    SELECT string_agg(DISTINCT format('%s over %s', ev_class::regclass, refobjid::regclass), E'\n    ')
+    INTO v_dependents
+    FROM pg_depend
+    JOIN pg_rewrite
+        ON pg_rewrite.oid = objid
+    WHERE classid = 'pg_rewrite'::regclass
+        AND refclassid = 'pg_class'::regclass
+        AND ev_class <> refobjid
+        AND ev_class IS DISTINCT FROM to_regclass('customer.monthly_status_trend')
+        AND refobjid IN (
+            to_regclass('customer.fct_customer_business_monthly_status'),
+            to_regclass('customer.monthly_snapshot_control'),
+            to_regclass('customer.monthly_snapshot_log'),
+            to_regclass('customer.monthly_status_trend')
+        );
+
+    IF v_dependents IS NOT NULL THEN
+        RAISE EXCEPTION E'views of others would keep the package''s tables from being dropped:\n    %', v_dependents
+            USING
+                ERRCODE = 'dependent_objects_still_exist',
+                HINT = 'Drop these views first. Nothing has been reverted but changes after this one, if there were any.';
+    END IF;
+
+    IF current_setting('customer.discard_snapshots')::boolean THEN
+        RETURN;
+    END IF;
+
+    FOREACH v_table IN ARRAY ARRAY[
+        'customer.fct_customer_business_monthly_status',
+        'customer.monthly_snapshot_control',
+        'customer.monthly_snapshot_log'
+    ]
+    LOOP
+        -- Someone may have dropped it by hand: then there is nothing to keep.
+        CONTINUE WHEN to_regclass(v_table) IS NULL;
+
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', v_table) INTO v_holds_rows;
+
+        IF v_holds_rows THEN
+            RAISE EXCEPTION 'table % holds rows, and reverting would drop them', v_table
+                USING
+                    ERRCODE = 'object_not_in_prerequisite_state',
+                    HINT = 'Only changes after this one have been reverted, if there were any: "sqitch deploy" and sql/grants.sql bring them back. '
+                        'To drop the rows, too: "sqitch revert -y --set discard_snapshots=true".';
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMIT;

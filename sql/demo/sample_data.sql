@@ -306,15 +306,18 @@ SELECT first_of_month + CASE WHEN award_no % 29 = 5 THEN 27 ELSE 0 END,
  ORDER BY customers.unit, award_no;
 
 -- 241 losses over 226 customers: ten of them twice, and five losses without a known
--- customer. The first 166 customers (ranks 7, 60, 113, …) are still there; the last 60
--- have left, and are reported in the month they left.
+-- customer. The first 166 customers (ranks 7, 66, 125, …) are still there, two of them
+-- with an award in the month of their loss; the last 60 have left, and are reported in
+-- the month they left.
 INSERT INTO customer."当年流失" (
        "上报月份", "业务类型", "产品线代码", "上报客户名称", "客户名称", "年金计划号",
        company_id, "机构代码", "流失日期", "计划规模", "年缴规模", "考核有效")
 WITH losses AS (
     SELECT loss_no,
-           CASE WHEN loss_no % 226 < 166
-                THEN loss_no % 226 * 53 + 7
+           CASE WHEN loss_no IN (22, 45)  -- in January 2026, like the awards 114 and 137
+                THEN (loss_no + 92) * 7919 % 10110
+                WHEN loss_no % 226 < 166
+                THEN loss_no % 226 * 59 + 7
                 ELSE 10158 + loss_no % 226 - 166
            END AS rank,
            loss_no < 236 AS is_resolved,

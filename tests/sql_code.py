@@ -19,12 +19,20 @@ from typing import Any
 
 import pglast
 from pglast import ast
+from pglast.enums import ObjectType
 
 PROJECT = Path(__file__).resolve().parents[1]
 FOLDERS = ("deploy", "revert", "verify", "sql", "tests")
 
 # SAVEPOINT, SET a.b, CREATE OPERATOR, CREATE RULE and their like.
 UNKNOWN_TO_LINTER = (ast.TransactionStmt, ast.VariableSetStmt, ast.DefineStmt, ast.RuleStmt)
+
+
+def is_unknown_to_linter(statement: ast.Node) -> bool:
+    if isinstance(statement, ast.CommentStmt):
+        return statement.objtype == ObjectType.OBJECT_PROCEDURE
+    return isinstance(statement, UNKNOWN_TO_LINTER)
+
 
 # Its keywords are aligned at their right ends.
 OWN_LAYOUT = Path("sql/demo")
@@ -97,7 +105,7 @@ def queries(body: Body) -> Iterator[tuple[int, str]]:
         query = body.text[start : start + len(query)]
         indentation = " " * (start - body.text.rfind("\n", 0, start) - 1)
         query = query.replace("\n" + indentation, "\n")
-        query = re.sub(r" ?\bINTO (STRICT )?v_\w+$", "", query, flags=re.MULTILINE)
+        query = re.sub(r" ?\bINTO (STRICT )?v_\w+(, v_\w+)*$", "", query, flags=re.MULTILINE)
         yield 1 + body.text.count("\n", 0, start), query + ";"
 
 
@@ -132,7 +140,7 @@ def badly_indented(text: str) -> Iterator[int]:
 def for_linter(script: str) -> str:
     """A script without what is SQL, but unknown to the linter."""
     for raw in reversed(pglast.parse_sql(script)):
-        if isinstance(raw.stmt, UNKNOWN_TO_LINTER):
+        if is_unknown_to_linter(raw.stmt):
             start, end = raw.stmt_location, raw.stmt_location + raw.stmt_len
             # A comment for each of its lines and its semicolon, so that no line moves.
             script = script[:start] + re.sub(r"\S.*", "--", script[start:end]) + script[end + 1 :]

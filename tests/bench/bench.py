@@ -4,7 +4,8 @@ In each situation the contenders are measured by turns, round after round, so th
 drift hits all alike. A measurement is one transaction, rolled back, with the tables that it
 touched vacuumed before the next one: every contender finds the same state. JIT is off for all,
 as the package has it. The first round warms up, and checks that all contenders come to the same
-rows.
+rows. With --against, the contenders are the package as it is here and as it is in another commit,
+each in a database of its own over the same sample, and what counts is the ratio within each pair.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from subprocess import run
+from subprocess import PIPE, CalledProcessError, run
+from tempfile import TemporaryDirectory
 
 import psycopg
 import report
@@ -25,11 +28,37 @@ from rich.console import Console
 
 PROJECT = Path(__file__).resolve().parents[2]
 FACT = "customer.fct_customer_business_monthly_status"
-MONTH_QUERY = (Path(__file__).parent / "month_query.sql").read_text(encoding="utf-8")
-ROW_BY_ROW = (Path(__file__).parent / "row_by_row.sql").read_text(encoding="utf-8")
+KEY = ("snapshot_month", "company_id", "product_line_code")
+VALUES = (
+    "product_line_name",
+    "is_strategic",
+    "is_existing",
+    "is_new",
+    "is_winning_this_year",
+    "is_churned_this_year",
+    "aum_balance",
+    "plan_count",
+)
+
+
+def month(name: str) -> str:
+    """The query of a file, with is_new, which follows from its other columns."""
+    query = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
+    columns = ", ".join((*KEY, *VALUES))
+    is_new = "is_winning_this_year AND NOT is_existing"
+    columns = columns.replace("is_new", f"{is_new} AS is_new")
+    return f"SELECT {columns} FROM ({query}) AS without_is_new"
+
+
+MONTH_QUERY = month("month_query")
+ROW_BY_ROW = (
+    f"INSERT INTO {FACT} SELECT *, CURRENT_TIMESTAMP FROM ({month('row_by_row')}) AS this_month"
+    f" ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET "
+    + ", ".join(f"{column} = EXCLUDED.{column}" for column in (*VALUES, "updated_at"))
+)
 PACKAGE = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
+RESTATE = "SELECT customer.restate_monthly_snapshot('2026-01-31', 'measured')"
 DETAIL = 'business."规模明细"'
-STATE = ("customer.monthly_snapshot_control", "customer.monthly_snapshot_log")
 progress = Console(stderr=True, highlight=False)
 
 
@@ -45,6 +74,7 @@ class Variant:
     other_months: int = 0
     scale: int = 1  # times production's size
     detail_months: int = 13  # of AUM detail; contracts and events do not depend on it
+    commit: str = ""  # whose package is deployed; none is this state of it
 
     @property
     def label(self) -> str:
@@ -82,31 +112,57 @@ def create_database(name: str, *, template: str = "template1") -> None:
         )
 
 
-def create_sample(name: str, scale: int, months: int) -> None:
-    """A database with the sample and the package, its tables never analysed."""
-    progress.print(f"  loading the sample at {scale} × production size …")
+def create_sample(name: str, variant: Variant) -> None:
+    """The sample, to copy with its statistics: each ANALYZE would draw other rows."""
+    progress.print(f"  loading the sample at {variant.scale} × production size …")
     create_database(name)
     psql = ["psql", "-X", "-q", "-d", name]
-    for variable in f"ON_ERROR_STOP=1 scale={scale} months={months} analyze=off".split():
+    for variable in (
+        "ON_ERROR_STOP=1",
+        f"scale={variant.scale}",
+        f"months={variant.detail_months}",
+        f"analyze={'on' if variant.analysed else 'off'}",
+    ):
         psql += ["-v", variable]
     for file in ("source_system", "sample_data"):
         run([*psql, "-f", f"sql/demo/{file}.sql"], cwd=PROJECT, check=True)
-    run(["sqitch", "deploy", "--quiet", f"db:pg:{name}"], cwd=PROJECT, check=True)
+
+
+def deploy(name: str, commit: str) -> None:
+    """Deploy the package as it is here or, without touching what is here, in a commit."""
+    with TemporaryDirectory() as folder:
+        if commit:
+            archive = run(["git", "archive", commit], cwd=PROJECT, check=True, stdout=PIPE).stdout
+            run(["tar", "-x", "-C", folder], input=archive, check=True)
+        command = ["sqitch", "deploy", "--quiet", f"db:pg:{name}"]
+        # Without the warning of a superuser, who measures.
+        environment = os.environ | {"PGOPTIONS": "-c client_min_messages=error"}
+        if run(command, cwd=folder if commit else PROJECT, env=environment).returncode:
+            raise SystemExit(
+                f"the package of {commit or 'this state'} cannot be deployed over the sample"
+                " of this state; what Sqitch says stands above"
+            )
+
+
+numbers = count()  # of databases
 
 
 @contextmanager
 def databases_for(variants: list[Variant]) -> Iterator[list[Database]]:
     """A database for each variant, dropped at the end."""
-    names = []
+    names: list[str] = []
+    samples: dict[Variant, str] = {}
     with ExitStack() as sessions:
         databases = []
-        for number, variant in enumerate(variants):
-            sample = f"bench_sample_{variant.scale}_{variant.detail_months}"
-            if sample not in names:
-                create_sample(sample, variant.scale, variant.detail_months)
-                names.append(sample)
-            names.append(f"bench_{number}")
-            create_database(names[-1], template=sample)
+        for variant in variants:
+            sample = replace(variant, indexes=True, other_months=0, commit="")
+            if sample not in samples:
+                names.append(f"bench_{next(numbers)}")
+                create_sample(names[-1], sample)
+                samples[sample] = names[-1]
+            names.append(f"bench_{next(numbers)}")
+            create_database(names[-1], template=samples[sample])
+            deploy(names[-1], variant.commit)
             session, observer = (sessions.enter_context(connect(names[-1])) for _ in range(2))
             set_up(session, variant)
             databases.append(Database(names[-1], variant, session, observer))
@@ -145,7 +201,8 @@ def set_up(session: psycopg.Connection, variant: Variant) -> None:
     session.execute(f"CREATE MATERIALIZED VIEW month_view AS {MONTH_QUERY}")
     session.execute("CREATE UNIQUE INDEX ON month_view (company_id, product_line_code)")
     if variant.analysed:
-        session.execute("VACUUM ANALYZE")
+        # The sample's statistics came with it; the package's tables get theirs in prepare().
+        session.execute("VACUUM")
 
 
 def drop_detail_indexes(connection: psycopg.Connection) -> None:
@@ -161,6 +218,10 @@ def drop_detail_indexes(connection: psycopg.Connection) -> None:
 
 def package(connection: psycopg.Connection) -> None:
     connection.execute(PACKAGE)
+
+
+def restate(connection: psycopg.Connection) -> None:
+    connection.execute(RESTATE)
 
 
 def row_by_row(connection: psycopg.Connection) -> None:
@@ -186,6 +247,7 @@ def floor(connection: psycopg.Connection) -> None:
 
 CONTENDERS: dict[str, Callable[[psycopg.Connection], None]] = {
     "package": package,
+    "restate": restate,
     "row by row": row_by_row,
     "delete and insert": delete_and_insert,
     "materialized view": materialized_view,
@@ -226,7 +288,7 @@ class Situation:
     name: str
     contenders: tuple[str, ...]
     filled: bool  # the month is stored already
-    changed_percent: int = 0  # of the rows, in AUM
+    changed_percent: int = 0  # of the month's rows, in AUM
     new_session: bool = False  # the first that its session does
 
 
@@ -238,42 +300,24 @@ SITUATIONS = (
     Situation("re-run, 20 % changed", RE_RUN, filled=True, changed_percent=20),
 )
 
-CHANGE_AUM = """
-    UPDATE business."规模明细" AS detail
-    SET "期末资产规模" = "期末资产规模" + 1
-    FROM (
-        SELECT DISTINCT ON (detail.company_id, detail."产品线代码") detail.ctid AS row
-        FROM business."规模明细" AS detail
-        JOIN (
-            SELECT company_id, product_line_code
-            FROM {fact}
-            WHERE snapshot_month = '2026-01-31'
-        ) AS stored
-            ON stored.company_id = detail.company_id
-            AND stored.product_line_code = detail."产品线代码"
-        WHERE detail."月度" >= '2026-01-01'
-            AND detail."月度" < '2026-02-01'
-            AND detail."期末资产规模" IS NOT NULL
-        ORDER BY detail.company_id, detail."产品线代码", detail.ctid
-    ) AS changed
-    WHERE detail.ctid = changed.row
-        AND (hashtext(detail.company_id || detail."产品线代码") & 2147483647) % 10000
-            < {per_ten_thousand}
+# What --against compares: the package alone.
+AGAINST = (
+    *(replace(situation, contenders=("package",)) for situation in SITUATIONS),
+    Situation("restate, all changed", ("restate",), filled=True, changed_percent=100),
+)
+
+# A further yuan, which also those get that had no AUM. Whatever it takes is not the contender's.
+CHANGE_AUM = f"""
+    INSERT INTO {DETAIL} ("月度", "计划代码", company_id, "产品线代码", "期末资产规模")
+    SELECT snapshot_month, 'P0', company_id, product_line_code, 1
+    FROM {FACT}
+    WHERE snapshot_month = '2026-01-31'
+        AND (hashtext(company_id || product_line_code) & 2147483647) %% 100 < %s
 """
 
 
-def change_aum(session: psycopg.Connection, percent: int) -> None:
-    # Whatever this takes is not the contender's.
-    session.execute("SET LOCAL work_mem = '1GB'")
-    session.execute("SET LOCAL enable_nestloop = off")
-    # Of 19,524 rows 14,494 have AUM that can change: so many more of these.
-    session.execute(CHANGE_AUM.format(fact=FACT, per_ten_thousand=round(percent * 134.7)))
-    session.execute("RESET work_mem")
-    session.execute("RESET enable_nestloop")
-
-
 def prepare(database: Database, *, filled: bool) -> None:
-    """Leave the month filled or empty, committed, vacuumed."""
+    """Leave the month filled or empty, committed, vacuumed, and no checkpoint due for long."""
     session = database.session
     [stored] = session.execute(
         f"SELECT EXISTS (SELECT FROM {FACT} WHERE snapshot_month = '2026-01-31')"
@@ -283,12 +327,19 @@ def prepare(database: Database, *, filled: bool) -> None:
     elif stored and not filled:
         session.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2026-01-31'")
     vacuum(database)
+    session.execute("CHECKPOINT")
 
 
 def vacuum(database: Database) -> None:
     """Remove what was rolled back, and leave the statistics as the variant says."""
     session = database.session
-    written = [FACT, "floor", "month_view", *STATE]
+    # By their names, as not all commits have the same.
+    [written] = session.execute(
+        "SELECT array_agg(oid::regclass::text) FROM pg_class"
+        " WHERE relkind = 'r' AND relnamespace = 'customer'::regnamespace"
+        r" AND relname LIKE 'monthly\_%'"
+    ).fetchone()
+    written += [FACT, "floor", "month_view"]
     analysed = database.variant.analysed
     session.execute(f"VACUUM {'ANALYZE' if analysed else ''} {', '.join(written)}")
     session.execute(f"VACUUM {DETAIL}")
@@ -359,7 +410,7 @@ def measure(
         temp_before = temp_bytes(database)
         with rolled_back(session):
             if situation.changed_percent:
-                change_aum(session, situation.changed_percent)
+                session.execute(CHANGE_AUM, [situation.changed_percent])
             session.execute(f"SET LOCAL statement_timeout = {round(timeout * 1000)}")
             counters_before = table_counters(session)
             [wal_before] = session.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
@@ -391,46 +442,55 @@ def measure(
 
 
 def run_situation(
-    database: Database, situation: Situation, contenders: list[str], runs: int, timeout: float
+    databases: list[Database],
+    situation: Situation,
+    contenders: list[str],
+    runs: int,
+    timeout: float,
 ) -> list[Measurement]:
-    """The contenders by turns, on one database."""
-    prepare(database, filled=situation.filled)
-    variant = database.variant
-    results = [Measurement(situation.name, variant, contender) for contender in contenders]
+    """The contenders by turns, on one database, or on each of several."""
+    turns = []
+    for database in databases:
+        prepare(database, filled=situation.filled)
+        turns += [
+            (database, Measurement(situation.name, database.variant, contender))
+            for contender in contenders
+        ]
+    results = [result for _, result in turns]
 
     checksums = {}
-    for result in results:
-        warm_up = Measurement(situation.name, variant, result.contender)
+    for database, result in turns:
+        warm_up = Measurement(situation.name, database.variant, result.contender)
         rows = measure(database, situation, result.contender, timeout, warm_up)
         if warm_up.timed_out:
             result.timed_out, result.times = True, warm_up.times
         else:
-            checksums[result.contender] = rows
+            checksums[f"{result.contender} {database.variant.commit}".strip()] = rows
     if len(set(checksums.values())) > 1:
-        raise SystemExit(f"{situation.name}, {variant.label}: rows differ: {checksums}")
+        label = databases[0].variant.label
+        raise SystemExit(f"{situation.name}, {label}: rows differ: {checksums}")
 
-    turns = list(results)
     for _ in range(runs):
         # Nobody always runs first, or always after the same one.
         turns.append(turns.pop(0))
-        for result in turns:
+        for database, result in turns:
             if not result.timed_out:
                 measure(database, situation, result.contender, timeout, result)
     return results
 
 
 def run_situations(
-    database: Database, situations: tuple[Situation, ...], runs: int, timeout: float
+    databases: list[Database], situations: tuple[Situation, ...], runs: int, timeout: float
 ) -> list[Measurement]:
-    """All situations on one database: several would push each other out of the buffers."""
-    progress.print(f"  {database.variant.label}")
+    """All situations on one variant: several would push each other out of the buffers."""
+    progress.print(f"  {databases[0].variant.label}")
     results: list[Measurement] = []
     for situation in situations:
         progress.print(f"    {situation.name} …")
         # A contender that was too slow once is not waited for again.
         slow = {result.contender for result in results if result.timed_out}
         contenders = [name for name in situation.contenders if name not in slow]
-        results += run_situation(database, situation, contenders, runs, timeout)
+        results += run_situation(databases, situation, contenders, runs, timeout)
     return results
 
 
@@ -452,6 +512,19 @@ GROWTH_SITUATIONS = (
 )
 
 
+def git(*arguments: str) -> str:
+    return run(["git", *arguments], cwd=PROJECT, check=True, stdout=PIPE, text=True).stdout.strip()
+
+
+def commit_named(name: str) -> str:
+    try:
+        return git("rev-parse", "--verify", "--short", f"{name}^{{commit}}")
+    except CalledProcessError as error:
+        raise argparse.ArgumentTypeError(
+            f"git knows no commit {name} in this repository; git log shows those that are there"
+        ) from error
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     what = parser.add_mutually_exclusive_group()
@@ -462,7 +535,15 @@ def parse_arguments() -> argparse.Namespace:
         help="the package and the floor at 1, 10 and 50 × the size",
     )
     what.add_argument("--scale", type=int, help="every state at so many times production's size")
-    parser.add_argument("--runs", type=int, help="runs after the warm-up (5, quick 3)")
+    what.add_argument(
+        "--against",
+        metavar="COMMIT",
+        type=commit_named,
+        help="this state of the package and another commit's, in pairs: under 6 minutes",
+    )
+    parser.add_argument(
+        "--runs", type=int, help="runs after the warm-up (5, --quick 3, --against 15)"
+    )
     parser.add_argument(
         "--timeout", type=float, help="seconds, after which a contender gives up (30)"
     )
@@ -488,27 +569,37 @@ def describe_server(session: psycopg.Connection) -> str:
 
 def main() -> None:
     arguments = parse_arguments()
-    runs = arguments.runs or (3 if arguments.quick else 5)
+    runs = arguments.runs or (15 if arguments.against else 3 if arguments.quick else 5)
     timeout = arguments.timeout or 30
     situations = SITUATIONS
+    commits = [""]
     if arguments.growth:
         variants, situations = GROWTH, GROWTH_SITUATIONS
+    elif arguments.against:
+        variants, situations = QUICK, AGAINST
+        commits.append(arguments.against)
     elif arguments.quick:
         variants = QUICK
     else:
         variants = [replace(variant, scale=arguments.scale or 1) for variant in FULL]
 
-    with databases_for(variants) as databases:
+    all_variants = [replace(variant, commit=name) for variant in variants for name in commits]
+    with databases_for(all_variants) as databases:
         results = [
             result
-            for database in databases
-            for result in run_situations(database, situations, runs, timeout)
+            for first in range(0, len(databases), len(commits))
+            for result in run_situations(
+                databases[first : first + len(commits)], situations, runs, timeout
+            )
         ]
-        server = describe_server(databases[0].session)
+        title = describe_server(databases[0].session)
+        if arguments.against:
+            this = git("describe", "--always", "--dirty")
+            title += f"\nthis is {this}; other is {arguments.against}; {runs} pairs"
         if arguments.json:
-            report.print_json(server, results)
+            report.print_json(title, results)
         else:
-            report.print_tables(server, results)
+            report.print_tables(title, results)
         if arguments.plan:
             print_plan(databases[0].session)
 

@@ -1,4 +1,4 @@
--- One month's rows, each source grouped once and joined, with keys compared as bytes, as the
+-- One month's rows but for is_new, each source grouped once and joined, with keys compared as bytes, as the
 -- package has it: what the delete-and-insert, the materialized view and the floor are made of.
 SELECT
     DATE '2026-01-31' AS snapshot_month,
@@ -7,7 +7,6 @@ SELECT
     contract.product_line_name,
     contract.is_strategic,
     contract.is_existing,
-    award.company_id IS NOT NULL AND NOT contract.is_existing AS is_new,
     award.company_id IS NOT NULL AS is_winning_this_year,
     loss.company_id IS NOT NULL AS is_churned_this_year,
     coalesce(round(detail.aum, 2), 0) AS aum_balance,

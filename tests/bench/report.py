@@ -1,9 +1,10 @@
 """What scripts/bench prints: tables, or the same as JSON."""
 
 import json
+import statistics
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,6 +17,13 @@ FILL = "first fill"
 SAME = "re-run, nothing changed"
 ONE_PERCENT = "re-run, 1 % changed"
 TWENTY_PERCENT = "re-run, 20 % changed"
+RESTATED = "restate, all changed"
+
+# What all later versions together may add, as this : BASELINE, the last commit that kept no
+# history and no summary and looked for no implausible month. Each version takes its share, so
+# that the whole is never lost sight of. The other situations show their ratio alone.
+BASELINE = "78fb56d"
+AGAINST_BASELINE = {SAME: "≤ 1.1", FILL: "≤ 1.25", ONE_PERCENT: "≤ 1.6", RESTATED: "≤ 1.5"}
 
 
 # --- Ratios ------------------------------------------------------------------
@@ -28,16 +36,27 @@ class Ratio:
     situation: str
     what: str
     value: float
-    bar: str  # as in "≥ 5" or "≤ 1.4"
+    bar: str  # as in "≥ 5" or "≤ 1.4"; empty: none
     at: str = ""  # "at least" or "at most", where one of two gave up
 
     @property
-    def met(self) -> bool:
-        """Whether it is certain that the bar is met."""
+    def met(self) -> bool | None:
+        """Whether it is certain that the bar, if there is one, is met."""
+        if not self.bar:
+            return None
         sign, bound = self.bar.split()
         if sign == "≥":
             return self.value >= float(bound) and self.at != "at most"
         return self.value <= float(bound) and self.at != "at least"
+
+
+@dataclass(frozen=True)
+class PairedRatio(Ratio):
+    """The median of the ratios that the pairs of two commits' measurements have."""
+
+    this: float = 0
+    other: float = 0
+    quartiles: tuple[float, float] = (0, 0)
 
 
 def ratio_of_times(
@@ -124,6 +143,38 @@ def growth(results: list["Measurement"]) -> Iterator[Ratio]:
             yield ratio_of_times(situation, what, large, sizes[0], bar, scale)
 
 
+def paired(results: list["Measurement"]) -> Iterator[PairedRatio]:
+    """This state of the package : the other commit's, in each situation and variant."""
+    others = {
+        (result.situation, replace(result.variant, commit="")): result
+        for result in results
+        if result.variant.commit
+    }
+    for this in results:
+        other = others.get((this.situation, this.variant))
+        # Of two that gave up, nothing is known.
+        if not other or (this.timed_out and other.timed_out):
+            continue
+        # Of one that gave up, there is a single time.
+        pairs = zip(this.times, other.times, strict=not (this.timed_out or other.timed_out))
+        values = sorted(ours / theirs for ours, theirs in pairs)
+        lower, median, upper = (
+            statistics.quantiles(values, n=4, method="inclusive") if values[1:] else 3 * values
+        )
+        yield PairedRatio(
+            this.situation,
+            this.variant.label,
+            median,
+            AGAINST_BASELINE.get(this.situation, "")
+            if other.variant.commit.startswith(BASELINE)
+            else "",
+            "at least" if this.timed_out else "at most" if other.timed_out else "",
+            this.median("times"),
+            other.median("times"),
+            (lower, upper),
+        )
+
+
 # --- Output ------------------------------------------------------------------
 
 
@@ -140,6 +191,8 @@ def human_time(seconds: float) -> str:
 
 
 def all_ratios(results: list["Measurement"]) -> list[Ratio]:
+    if any(result.variant.commit for result in results):
+        return list(paired(results))
     if len({result.variant.scale for result in results}) > 1:
         return list(growth(results))
     return list(ratios(results))
@@ -160,10 +213,39 @@ def print_json(server: str, results: list["Measurement"]) -> None:
     print()
 
 
+def verdict(ratio: Ratio) -> str:
+    return {None: "", True: "met", False: "MISSED"}[ratio.met]
+
+
+def print_pairs(console: Console, results: list["Measurement"]) -> None:
+    """One table for each state of the database."""
+    pairs = list(paired(results))
+    for what in dict.fromkeys(pair.what for pair in pairs):
+        table = Table("situation", title=what, title_justify="left", box=None, pad_edge=False)
+        for heading in ("this", "other", "this : other", "quartiles", "bar", ""):
+            table.add_column(heading, justify="right")
+        for pair in pairs:
+            if pair.what == what:
+                table.add_row(
+                    pair.situation,
+                    human_time(pair.this),
+                    human_time(pair.other),
+                    f"{pair.at} {pair.value:.2f}".strip(),
+                    "–".join(f"{quartile:.2f}" for quartile in pair.quartiles),
+                    pair.bar,
+                    verdict(pair),
+                )
+        console.print(table)
+        console.print()
+
+
 def print_tables(server: str, results: list["Measurement"]) -> None:
     """One table for each state of the database, with medians; and one of ratios."""
     console = Console(width=140, highlight=False)
     console.print(f"{server}\n")
+    if any(result.variant.commit for result in results):
+        print_pairs(console, results)
+        return
     for variant in dict.fromkeys(result.variant for result in results):
         table = Table(title=variant.label, title_justify="left", box=None, pad_edge=False)
         for heading in ("situation", "contender"):
@@ -203,6 +285,6 @@ def print_tables(server: str, results: list["Measurement"]) -> None:
             ratio.what,
             f"{ratio.at} {ratio.value:.2f}".strip(),
             ratio.bar,
-            "met" if ratio.met else "MISSED",
+            verdict(ratio),
         )
     console.print(table)

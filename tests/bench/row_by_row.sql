@@ -1,25 +1,11 @@
--- The definitions as they read: each row asks its own questions.
-INSERT INTO customer.fct_customer_business_monthly_status (
-    snapshot_month, company_id, product_line_code, product_line_name,
-    is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year,
-    aum_balance, plan_count, updated_at
-)
+-- The definitions as they read, but for is_new: each row asks its own questions.
 SELECT
-    DATE '2026-01-31',
+    DATE '2026-01-31' AS snapshot_month,
     contract.company_id,
     contract.product_line_code,
     contract.product_line_name,
     contract.is_strategic,
     contract.is_existing,
-    NOT contract.is_existing
-    AND EXISTS (
-        SELECT
-        FROM customer."当年中标" AS award
-        WHERE award.company_id = contract.company_id
-            AND award."产品线代码" = contract.product_line_code
-            AND award."上报月份" >= DATE '2026-01-01'
-            AND award."上报月份" < DATE '2027-01-01'
-    ),
     EXISTS (
         SELECT
         FROM customer."当年中标" AS award
@@ -27,7 +13,7 @@ SELECT
             AND award."产品线代码" = contract.product_line_code
             AND award."上报月份" >= DATE '2026-01-01'
             AND award."上报月份" < DATE '2027-01-01'
-    ),
+    ) AS is_winning_this_year,
     EXISTS (
         SELECT
         FROM customer."当年流失" AS loss
@@ -35,7 +21,7 @@ SELECT
             AND loss."产品线代码" = contract.product_line_code
             AND loss."上报月份" >= DATE '2026-01-01'
             AND loss."上报月份" < DATE '2027-01-01'
-    ),
+    ) AS is_churned_this_year,
     coalesce(
         (
             SELECT sum(detail."期末资产规模")
@@ -46,9 +32,8 @@ SELECT
                 AND detail."月度" < DATE '2026-02-01'
         ),
         0
-    ),
-    contract.plan_count,
-    CURRENT_TIMESTAMP
+    ) AS aum_balance,
+    contract.plan_count
 FROM (
     SELECT
         company_id,
@@ -61,13 +46,3 @@ FROM (
     WHERE valid_to = DATE '9999-12-31'
     GROUP BY company_id, product_line_code
 ) AS contract
-ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET
-    product_line_name = EXCLUDED.product_line_name,
-    is_strategic = EXCLUDED.is_strategic,
-    is_existing = EXCLUDED.is_existing,
-    is_new = EXCLUDED.is_new,
-    is_winning_this_year = EXCLUDED.is_winning_this_year,
-    is_churned_this_year = EXCLUDED.is_churned_this_year,
-    aum_balance = EXCLUDED.aum_balance,
-    plan_count = EXCLUDED.plan_count,
-    updated_at = EXCLUDED.updated_at

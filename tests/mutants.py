@@ -1,0 +1,455 @@
+"""Break the package in hundreds of small ways, and see whether a test notices each of them.
+
+    .venv/bin/python tests/mutants.py --only write_monthly
+
+A mutant is a change to one place of one file that breaks a promise: one of TABLE, or one that
+RULES make wherever they find what they look for. A copy of the project with that change is
+deployed on a private server, and its tests run: all of pgTAP and, if it survives them,
+tests/integration up to the first failure. What survives both is listed: a promise that no
+test keeps, or no change of behaviour, which then belongs into SAME.
+
+What compares the code with itself as it once was (hashes in verify/, tests/golden/schema.txt)
+notices everything, and therefore does not count.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# What no test of pgTAP can see.
+PYTEST_ONLY = ("deploy/adopt_existing_table.sql", "revert/", "sql/")
+
+# For every place that the expression finds in the rest, but in comments: what takes its place.
+RULES = (
+    # Conditions.
+    (r"^ +(?:AND|OR) .+?(?=;?$)", ""),
+    (r"\bIF .+ THEN$", "IF FALSE THEN"),
+    (r"(?<= [<>])=(?= )", ""),
+    (r"(?<= [<>])(?= )", "="),
+    # Values.
+    (r"^ +stored\.(\w+)(?=,?$)", r"supported.\1"),
+    (r"\bsession_user\b", "current_user"),
+    (r"\bclock_timestamp\(\)", "now()"),
+    (r"\bERRCODE = '\w+'", "ERRCODE = 'raise_exception'"),
+    # What is left out: words, assignments, rights.
+    (r"\bDISTINCT (?!FROM|ON)| DESC\b", ""),
+    (r"^ +(\w+) = (?:EXCLUDED\.\1|v_\w+),$", ""),
+    (r"^SECURITY DEFINER$|^SET row_security = .*", ""),
+)
+
+# "== FILE", and below it "TEXT | what takes its place | what else does". The text must be found
+# just once, or twice if it is "TEXT #2", and so on; each is a mutant. A space stands for any
+# white space. Words in braces are taken one by one, and "{}" is the same word again.
+TABLE = r"""
+== deploy/sources.sql
+EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM PUBLIC' | PERFORM format('REVOKE ALL ON {} %s FROM PUBLIC'
+EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM %s' | PERFORM format('REVOKE ALL ON {} %s FROM %s'
+ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN | ELSIF FALSE THEN
+ELSIF cardinality(v_source.found) > 1 THEN | ELSIF FALSE THEN
+IF cardinality(v_name) <> 2 THEN | IF FALSE THEN
+AND proowner <> (SELECT oid | AND oid <> (SELECT oid
+, 'customer."{客户年金计划 中标客户明细 流失客户明细 客户明细}"']) |  ])
+SELECT DISTINCT grantee::regrole FROM pg_{proc class} | SELECT 'pg_monitor'::regrole FROM pg_{}
+v_source.found[1], v_source.names[1] | v_source.names[1]
+) AS required (position, source, column_name, kind) | ) AS required (position, source, column_name, kind) JOIN (SELECT) AS omitted ON position <> {2 7 9 10 15 18 19 20 21}
+pg_class.relkind IN ('r', 'p', 'v', 'm', 'f') | pg_class.relkind = ANY (array_remove(ARRAY['r', 'p', 'v', 'm', 'f'], '{r p v m f}'))
+typcategory = 'S' | TRUE | base_type = 'text'::regtype
+WHEN 'key' THEN base_type | WHEN 'key' THEN base_type <> '{varchar text bpchar}'::regtype AND base_type
+base_type = 'boolean'::regtype | base_type IN ('boolean'::regtype, 'integer'::regtype)
+WHEN 'date or timestamp' THEN base_type IN ( | WHEN 'date or timestamp' THEN base_type IN ('timestamptz'::regtype,
+WHEN 'whole number' THEN base_type IN ( | WHEN 'whole number' THEN base_type IN ('numeric'::regtype,
+WHEN 'exact number' THEN base_type IN ( | WHEN 'exact number' THEN base_type IN ('{real money}'::regtype,
+has_schema_privilege(owner.oid, schema_oid, 'USAGE') | TRUE
+has_column_privilege(owner.oid, table_oid, attnum, 'SELECT') | has_table_privilege(owner.oid, table_oid, 'SELECT') | has_column_privilege(current_user, table_oid, attnum, 'SELECT')
+attnum, 'REFERENCES') | attnum, 'SELECT')
+WHERE kind = 'key' AND attnum IS NOT NULL AND NOT EXISTS | WHERE kind = 'key' AND NOT EXISTS
+WHEN relname IS NULL THEN | WHEN FALSE THEN
+IF v_problems IS NULL THEN | IF FALSE THEN
+WHERE found.type_name <> deployed.type_name | WHERE FALSE
+WHERE attname IS NULL | WHERE relname IS NULL
+ERRCODE = 'object_not_in_prerequisite_state', HINT = format( 'As the owner | ERRCODE = 'raise_exception', HINT = format( 'As the owner
+PERFORM convert_to(p_text, pg_client_encoding()); | ;
+ascii(letter) < 128 | ascii(letter) < 0
+(array_agg(source ORDER BY position))[1] #2 | min(source)
+valid_to = DATE '9999-12-31' | valid_to >= CURRENT_DATE | coalesce(valid_to, DATE '9999-12-31') = DATE '9999-12-31'
+valid_{from to}::date | valid_{}::date + 1
+"上报月份"::date #2 | "上报月份"::date + 40
+"月度"::date | "月度"::date + 1
+"期末资产规模"::numeric | round("期末资产规模"::numeric, 2)
+FROM %s WHERE valid_to = '9999-12-31' | FROM %s
+extract(year FROM "上报月份") = extract(year FROM p_last_day) #2 | TRUE
+"月度" >= p_first_day | TRUE
+SET LOCAL row_security = off; FOREACH | FOREACH
+WHEN insufficient_privilege | WHEN division_by_zero
+== deploy/write_monthly_snapshot.sql
+customer.lock_open_snapshot_month(v_month); | customer.lock_snapshot_month(v_month);
+v_control := customer.lock_open_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
+PERFORM customer.check_snapshot_sources(); |
+as_of < v_next_month_start #2 | as_of <= v_next_month_start
+reported_on >= v_year_start #2 | reported_on >= v_month_start | TRUE
+sum(amount) | sum(round(amount, 2)) | max(amount)
+NOT v_is_restating AND is_current | is_current
+DISTINCT ON (company_id COLLATE "C", product_line_code COLLATE "C", plan_code COLLATE "C") | DISTINCT ON (company_id COLLATE "C", product_line_code COLLATE "C")
+product_line_name COLLATE "C" AS product_line_name, is_strategic, is_existing FROM customer.source_contracts() WHERE NOT | product_line_name COLLATE "zh-x-icu" AS product_line_name, is_strategic, is_existing FROM customer.source_contracts() WHERE NOT
+coalesce(bool_or(is_{strategic existing}), FALSE) | bool_or(is_{}) | coalesce(bool_and(is_{}), FALSE)
+max(product_line_name) | min(product_line_name)
+LEFT JOIN {winning churned detail} ON | JOIN {} ON
+FROM stored) - count(*) FILTER (WHERE NOT is_inserted) | FROM stored) - count(*)
+WHERE v_is_restating AND unsupported.snapshot_month = v_month | WHERE unsupported.snapshot_month = v_month | WHERE v_is_restating
+{winning churned}.company_id IS NOT NULL AS | detail.company_id IS NOT NULL AS
+coalesce(round(detail.aum, 2), 0.00) | coalesce(round(detail.aum, 1), 0.00) | coalesce(trunc(detail.aum, 2), 0.00) | round(detail.aum, 2)
+length(product_line_code) <= 20 | TRUE
+(is_inserted OR is_updated) AND NOT is_unfit | NOT is_unfit | is_updated AND NOT is_unfit
+IN ('NaN', 'Infinity', '-Infinity') #2 | IN ('Infinity', '-Infinity') | IN ('NaN', '-Infinity') | IN ('NaN', 'Infinity')
+- (SELECT count(*) FROM deleted) AS stale | AS stale
+coalesce(sum(aum_balance), 0.00) | coalesce(sum(attributed_aum), 0.00) | sum(aum_balance)
+- coalesce(sum(attributed_aum), 0), | ,
+v_is_restating AND v_count.total = 0 | v_count.total = 0
+NOT v_is_restating AND v_count.had_aum AND | v_count.had_aum AND | NOT v_is_restating AND
+FROM stored WHERE aum_balance <> 0) | FROM stored)
+IF NOT v_is_restating AND (v_newest | IF (v_newest
+CASE WHEN v_is_restating THEN 'as_of' ELSE 'current' END | 'current'
+== deploy/snapshot_month_of.sql
+DATE '0001-01-01' AND | DATE '4000-01-01 BC' AND | DATE '0001-01-02' AND
+DATE '9999-12-31' THEN | DATE '9999-12-30' THEN | 'infinity' THEN
++ INTERVAL '1 month - 1 day' |
+== deploy/period_to_snapshot_month.sql
+0[1-9]| | 0[0-9]|
+)$' OR | )' OR
+'^[0-9]{4} | '[0-9]{4}
+== deploy/require_reason.sql
+integer := 1000 | integer := 999 | integer := 1001
+\\x01-\\x1f\\x7f | \\x02-\\x1f\\x7f | \\x01-\\x1e\\x7f | \\x01-\\x1f
+v_blanks text := ' ' || CASE | v_blanks text := 'x' || CASE
+160, 5760 | 5760
+to_json(p_reason) | p_reason
+== deploy/lock_snapshot_month.sql
+FOR UPDATE; | ; | FOR SHARE; | ; PERFORM pg_advisory_xact_lock(p_snapshot_month - DATE '2000-01-01');
+== deploy/close_snapshot_month.sql
+PERFORM customer.require_reason(p_note, 'note for closing'); |
+PERFORM customer.lock_open_snapshot_month(v_month); | PERFORM customer.lock_snapshot_month(v_month); | INSERT INTO customer.monthly_snapshot_control VALUES (v_month) ON CONFLICT DO NOTHING;
+== deploy/reopen_snapshot_month.sql
+PERFORM customer.require_reason(p_reason, 'reason for reopening'); |
+v_control := customer.lock_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
+== deploy/restate_monthly_snapshot.sql
+PERFORM customer.require_reason(p_reason, 'reason for restating'); |
+== deploy/guard_closed_months.sql
+FROM new_row ) AS #2 | FROM new_row WHERE FALSE ) AS
+FROM old_row UNION | FROM old_row WHERE FALSE UNION
+, 'read uncommitted') | )
+PERFORM customer.lock_open_snapshot_month(v_month); | PERFORM customer.lock_snapshot_month(v_month); | IF EXISTS (SELECT FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month AND closed_at IS NOT NULL) THEN PERFORM customer.lock_open_snapshot_month(v_month); END IF;
+ORDER BY month LOOP | ORDER BY month DESC LOOP
+SET stale_rows = stale_rows WHERE snapshot_month = v_month | SET stale_rows = stale_rows WHERE FALSE
+== deploy/post_etl_hook.sql
+p_domain <> 'annuity_performance' | p_domain NOT LIKE 'annuity_performance%' | lower(p_domain) <> 'annuity_performance'
+'on'); | 'off');
+current_setting('customer.post_etl_hooks', TRUE) | current_setting('customer.post_etl_hooks')
+nullif(current_setting('customer.post_etl_hooks', TRUE), '') | current_setting('customer.post_etl_hooks', TRUE)
+v_setting::boolean | v_setting <> 'off'
+WHEN p_period IS NULL THEN CURRENT_DATE | WHEN TRUE THEN CURRENT_DATE | WHEN p_period IS NULL THEN CURRENT_DATE - 32
+== deploy/fct_customer_business_monthly_status.sql
+isfinite(snapshot_month) AND extract | extract
+NEW.updated_at := CURRENT_TIMESTAMP; | | NEW.updated_at := clock_timestamp();
+== deploy/validate_monthly_snapshot.sql
+PERFORM customer.check_snapshot_sources(); |
+v_year + v_month / 12 | v_year
+contract.valid_from AND contract.valid_to | contract.valid_from AND contract.valid_to - 1
+ELSE contract.is_current END | ELSE TRUE END
+PARTITION BY contract.company_id COLLATE "C", contract.plan_code COLLATE "C", | PARTITION BY contract.company_id COLLATE "C", | PARTITION BY contract.plan_code COLLATE "C",
+(PARTITION BY standing.company_id) | ()
+('{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count}', judged. | ('{}', judged.is_stored OR judged.
+AND judged.stored_aum <> 'NaN' |
+round(judged.aum, 2) AND | judged.aum AND
+'missing_row', judged.key, 1, judged.aum | 'missing_row', judged.key, 1, NULL
+'stale_row', judged.key, 1, judged.stored_aum | 'stale_row', judged.key, 1, NULL
+'unmatched_{award loss}', judged.key, judged. | 'unmatched_{}', judged.key, 1 + 0 * judged.
+'aum_without_{customer contract product_line}', judged.key, judged.details, judged.aum | 'aum_without_{}', judged.key, 1, NULL
+ORDER BY finding.key ->> 'company_id' COLLATE "C", | ORDER BY
+total.attributed_aum - total.stored_aum, | total.stored_aum - total.attributed_aum,
+nullif(raw.{contracts awards losses details amount}, | nullif(raw.{} * 0 + 0 * (raw.{} - 1), 0 *
+'{stale_row unmatched_award unmatched_loss}', 'warning' | '{}', 'error'
+== deploy/monthly_status_trend.sql
+UNION ALL SELECT * FROM grand_total |
+sum(plan_count) #2 | max(plan_count)
+bool_or(is_{strategic existing new winning_this_year churned_this_year}) | bool_and(is_{})
+HAVING count(*) > 0 |
+== deploy/adopt_existing_table.sql
+IF v_table IS NULL OR ( SELECT count(*) = 3 | IF v_table IS NULL OR ( SELECT count(*) >= 1
+contype = 'x' OR contype = 'p' | contype = 'p' | contype = 'x' OR FALSE
+AND indisunique AND NOT indisprimary | AND FALSE
+relname IN (SELECT unnest(v_indexes || | FALSE AND relname IN (SELECT unnest(v_indexes ||
+AND (tgtype & 3 = 3 OR | AND (FALSE OR
+WHERE inhrelid = v_table | WHERE FALSE
+AND relrowsecurity | AND FALSE
+'{snapshot_month company_id product_line_code product_line_name} is NULL', {} IS NULL | '{} is NULL', FALSE
+same_key > 1 | FALSE
+IF v_count > 0 THEN | IF FALSE THEN
+WHERE num_nulls( is_strategic, | WHERE 1 + num_nulls( is_strategic,
+GRANT ALL ON TABLE customer.fct_customer_business_monthly_status TO current_user; |
+REVOKE ALL ON TABLE customer.fct_customer_business_monthly_status FROM PUBLIC; |
+== revert/keep_stored_months.sql
+SET LOCAL row_security = off; |
+IF current_setting('customer.discard_snapshots')::boolean THEN | IF FALSE THEN
+'customer.{fct_customer_business_monthly_status monthly_snapshot_control monthly_snapshot_log}' | 'customer.other'
+CONTINUE WHEN to_regclass(v_table) IS NULL; |
+IF v_holds_rows THEN | IF FALSE THEN
+== revert/fct_customer_business_monthly_status.sql
+NOT :'discard_snapshots'::boolean AND | FALSE AND | TRUE AND
+LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE; |
+== sql/grants.sql
+GRANT SELECT ON TABLE customer.monthly_snapshot_control TO :"restater"; | | GRANT SELECT, UPDATE ON TABLE customer.monthly_snapshot_control TO :"restater";
+customer.close_snapshot_month(date, text), | customer.close_snapshot_month(date, text), customer.refresh_monthly_snapshot(date),
+GRANT SELECT ON TABLE customer.fct | GRANT SELECT, UPDATE ON TABLE customer.fct
+quote_ident(:'{etl operator restater closer reader}')::regrole | quote_ident(:'{}')
+$$; BEGIN; | $$;
+== sql/backfill.sql
+\set ON_ERROR_STOP on | \set ON_ERROR_STOP off
+IF v_months < 1 | IF FALSE
+IF v_months > 600 | IF v_months > 60000
+AND closed_at IS NOT NULL ) THEN | AND FALSE ) THEN
+"""  # noqa: E501
+
+# "FILE: TEXT": mutants by RULES of what contains this text that change nothing that matters.
+# A name is of no system and no dropped column; a right that is gone is gone; Sqitch shows no
+# SQLSTATE (TABLE has the one of check_snapshot_sources); a month locked twice is locked.
+SAME = r"""
+sources: attnum >
+sources: attisdropped
+sources: [ AND attnum IS NOT NULL -> ]
+sources: [DISTINCT -> ]grantee
+sources: [ERRCODE = 'object_not_in_prerequisite_state' ->
+guard_closed_months: [DISTINCT -> ]snapshot_month
+"""
+
+# Those that test the code as text, and the tools rather than the package.
+LEFT_OUT = ("test_schema.py", "test_citus.py", "test_bench.py")
+# The likely killers, and the quick ones, come first.
+LIKELY = ("grants", "refresh", "restate", "close", "etl", "concurrency", "intruders", "adopt")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: str
+    name: str
+    content: str
+
+
+def changes(path: Path, expression: str, replacement: str) -> list[Mutant]:
+    """A mutant for each place of the file, but in comments, that the expression finds."""
+    file = path.relative_to(PROJECT).as_posix()
+    content = path.read_text(encoding="utf-8")
+    comments = r"--.*|^COMMENT ON (?:.|\n)*?';$"
+    code = re.sub(comments, lambda c: re.sub(r"\S", " ", c[0]), content, flags=re.MULTILINE)
+    found = []
+    for match in re.finditer(expression, code, re.MULTILINE):
+        (start, end), before, after = match.span(), match[0], match.expand(replacement)
+        # Half a condition, of which the rest is on the next lines, is left alone.
+        if before.count("(") - before.count(")") == after.count("(") - after.count(")"):
+            first, last = code.rfind("\n", 0, start) + 1, code.find("\n", end)
+            name = f"{code[first:start]}[{before} -> {after}]{code[end:last]}"
+            name = f"{file}:{code.count(chr(10), 0, start) + 1}: {' '.join(name.split())}"
+            found.append(Mutant(file, name, content[:start] + after + content[end:]))
+    return found
+
+
+def by_table() -> Iterator[Mutant]:
+    for line in TABLE.strip().splitlines():
+        if line.startswith("== "):
+            path = PROJECT / line[3:]
+            continue
+        # "||" separates nothing, and neither does a regular expression's "|".
+        text, *replacements = map(str.strip, re.split(r"(?<=\s)\|(?=\s|$)", line))
+        for after in replacements:
+            words = re.search(r"\{(\w[^}]* [^}]*)\}", f"{text} {after}") or [None, "{}"]
+            for word in words[1].split():
+                wanted, new = (
+                    part.replace(words[0] or "{}", word).replace("{}", word)
+                    for part in (text, after)
+                )
+                wanted, number = re.match(r"(.*?)(?: #(\d))?$", wanted).groups("1")
+                expression = r"\s+".join(map(re.escape, wanted.split()))
+                found = changes(path, expression, new.replace("\\", r"\\"))
+                if len(found) != int(number):
+                    raise ValueError(f"{path.name}: found {len(found)} times: {wanted}")
+                yield from found
+
+
+def mutants() -> list[Mutant]:
+    """All mutants, each once; a ValueError if one of TABLE or SAME does not fit the code."""
+    files = sorted((PROJECT / "deploy").glob("*.sql"))
+    by_rules = (m for path in files for rule in RULES for m in changes(path, *rule))
+    made = (*(m for m in by_rules if not m.file.startswith(PYTEST_ONLY)), *by_table())
+    found = list({mutant.content: mutant for mutant in made}.values())
+    for line in SAME.strip().splitlines():
+        file, _, text = line.partition(": ")
+        left = [m for m in found if not (m.file.endswith(f"/{file}.sql") and text in m.name)]
+        if len(left) == len(found):
+            raise ValueError(f"there is no mutant like this: {line}")
+        found = left
+    return found
+
+
+# --- The tests ---------------------------------------------------------------
+
+
+def run(*command: str | Path, **options) -> tuple[int, str]:
+    """The status and the output of a command; the status is 124 if it took too long."""
+    words = ["timeout", "1800", *(str(word) for word in command)]
+    options |= {"stdin": subprocess.DEVNULL, "encoding": "utf-8", "check": False}
+    result = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    return result.returncode, result.stdout
+
+
+def psql(database: str, *arguments: str | Path) -> tuple[int, str]:
+    return run("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database, *arguments)
+
+
+class Tests:
+    """The tests of a copy of the project, of which a file is changed; PG* name the server."""
+
+    def __init__(self, folder: str, pattern: str) -> None:
+        self.project = Path(folder) / "project"
+        self.pattern = pattern
+        hidden = shutil.ignore_patterns(".git", ".venv", ".servers", ".pytest_cache", "__pycache__")
+        shutil.copytree(PROJECT, self.project, ignore=hidden)
+        for script in self.project.glob("verify/*.sql"):
+            script.write_text("")
+        plan = (self.project / "sqitch.plan").read_text(encoding="utf-8")
+        self.deployed = re.findall(r"^(\w+) ", plan, re.MULTILINE)
+        source = self.project / "sql/demo/source_system.sql"
+        psql("postgres", "-c", "CREATE DATABASE source")
+        psql("source", "-c", "CREATE EXTENSION pgtap", "-f", source)
+        # How many mutants of a file a test file has killed.
+        self.kills: Counter[tuple[str, str]] = Counter()
+        # What fails without a mutant proves nothing.
+        self.known: set[str] = set()
+
+    @contextmanager
+    def mutated(self, mutant: Mutant) -> Iterator[None]:
+        path = self.project / mutant.file
+        original = path.read_text(encoding="utf-8")
+        path.write_text(mutant.content, encoding="utf-8")
+        yield
+        path.write_text(original, encoding="utf-8")
+
+    def files(self, file: str, pattern: str) -> list[Path]:
+        """Test files, first those that have killed most mutants of the file."""
+
+        def rank(test: Path) -> tuple:
+            topic = re.sub(r"^(test|\d+)_", "", test.stem)
+            return -self.kills[file, test.name], topic not in file, topic not in LIKELY, test.name
+
+        tests = (test for test in self.project.glob(pattern) if test.name not in LEFT_OUT)
+        return sorted(tests, key=rank)
+
+    def pgtap(self, file: str) -> list[str]:
+        """What fails with a mutant of the file, in the first test file that does."""
+        psql("postgres", "-c", "DROP DATABASE IF EXISTS mutant")
+        psql("postgres", "-c", "CREATE DATABASE mutant TEMPLATE source")
+        scripts = (("-f", self.project / f"deploy/{name}.sql") for name in self.deployed)
+        status, output = psql("mutant", *(word for script in scripts for word in script))
+        if status != 0:
+            return [f"deploying::{re.sub('(?s).*(?=ERROR:)', '', output)}"]
+        for test in self.files(file, "tests/pgtap/*.sql"):
+            status, output = psql("mutant", "-f", test)
+            failed = re.findall(r"^not ok \d+ - (.*)", output, re.MULTILINE)
+            # An error, or another number of tests than planned.
+            if not failed and (status != 0 or "# Looks like" in output):
+                failed = ["breaks off"]
+            if failed:
+                return [f"{test.name}::{name}" for name in failed]
+        return []
+
+    def pytest(self, file: str, *options: str) -> list[str]:
+        """What fails in tests/integration with a mutant of the file."""
+        known = (f"--deselect={test}" for test in self.known)
+        status, output = run(
+            *(sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=no", "-m", "not distribution"),
+            *("-p", "no:cacheprovider", "-o", "timeout=120", f"--basetemp={self.project}.tmp"),
+            *(*options, *known, *self.files(file, f"tests/integration/{self.pattern}")),
+            cwd=self.project,
+            env=os.environ | {"COLUMNS": "1000"},
+        )
+        failed = re.findall(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", output, re.MULTILINE)
+        return failed or ([f"pytest: status {status}"] if status != 0 else [])
+
+
+def outcomes(chosen: list[Mutant], tests: Tests, pgtap_only: bool) -> Iterator[tuple]:
+    """Each mutant, how far it came, and what noticed it."""
+    if failures := tests.pgtap(""):
+        sys.exit("\n".join(["pgTAP fails without a mutant, too:", *failures]))
+    left = []
+    for mutant in chosen:
+        killers = []
+        if not mutant.file.startswith(PYTEST_ONLY):
+            with tests.mutated(mutant):
+                killers = tests.pgtap(mutant.file)
+        if killers:
+            yield mutant, "deploy" if killers[0].startswith("deploying") else "pgTAP", killers
+        else:
+            left.append(mutant)
+
+    if not pgtap_only:
+        tests.known.update(tests.pytest("") if left else [])
+    for mutant in left:
+        killers = []
+        if not pgtap_only:
+            with tests.mutated(mutant):
+                killers = tests.pytest(mutant.file, "-x")
+        yield mutant, "pytest" if killers else "survived", killers
+
+
+# --- All of it ---------------------------------------------------------------
+
+SERVER = """
+. scripts/lib.sh
+. scripts/servers.sh
+find_postgres_major
+export SNAPSHOT_TEST_SERVER=1
+in_private_server -o max_prepared_transactions=5 \
+    -o shared_preload_libraries=plpgsql,plpgsql_check "$@"
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", default="", help="the mutants that match this expression")
+    parser.add_argument("--tests", default="test_*.py", help="those of tests/integration to run")
+    parser.add_argument("--pgtap-only", action="store_true", help="run none of them")
+    arguments = parser.parse_args()
+    if os.environ.get("SNAPSHOT_TEST_SERVER") != "1":
+        os.chdir(PROJECT)
+        os.execvp("bash", ["bash", "-c", SERVER, "", sys.executable, __file__, *sys.argv[1:]])
+
+    chosen = [mutant for mutant in mutants() if re.search(arguments.only, mutant.name)]
+    counts: Counter[tuple[str, str]] = Counter()
+    with TemporaryDirectory() as folder:
+        tests = Tests(folder, arguments.tests)
+        for mutant, stage, killers in outcomes(chosen, tests, arguments.pgtap_only):
+            if killers:
+                tests.kills[mutant.file, Path(killers[0].partition("::")[0]).name] += 1
+            counts[mutant.file, stage] += 1
+            print(f"{stage:9}{mutant.name}", *killers[:1], sep="\n           ", flush=True)
+        print(*("fails without a mutant, too: " + test for test in sorted(tests.known)), sep="\n")
+
+    # What cannot be deployed may be noticed by the package, or be no SQL.
+    stages = ("deploy", "pgTAP", "pytest", "survived")
+    print(f"{'':52}" + "".join(f"{stage:>9}" for stage in stages))
+    for file in sorted({file for file, _ in counts}):
+        print(f"{file:52}" + "".join(f"{counts[file, stage]:9}" for stage in stages))
+    sys.exit(any(stage == "survived" for _, stage in counts))
+
+
+if __name__ == "__main__":
+    main()

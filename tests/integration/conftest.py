@@ -127,14 +127,14 @@ def connection(connect) -> psycopg.Connection:
     return connect(autocommit=True)
 
 
-@pytest.fixture
-def create_role() -> Iterator[Callable[[], str]]:
+@contextmanager
+def new_roles() -> Iterator[Callable[..., str]]:
     """A function that makes a role that may log in, with its name as password, and nothing else."""
     names = []
     with psycopg.connect(autocommit=True) as server:
 
-        def create() -> str:
-            name = f"role_{uuid.uuid4().hex[:12]}"
+        def create(label: str = "role") -> str:
+            name = f"{label}_{uuid.uuid4().hex[:12]}"
             server.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
                     sql.Identifier(name), sql.Literal(name)
@@ -149,13 +149,28 @@ def create_role() -> Iterator[Callable[[], str]]:
             for (database,) in server.execute(
                 "SELECT DISTINCT datname FROM pg_shdepend JOIN pg_database"
                 " ON pg_database.oid = dbid"
-                " WHERE refclassid = 'pg_authid'::regclass AND refobjid = %s::regrole",
+                " WHERE refclassid = 'pg_authid'::regclass AND refobjid ="
+                " (SELECT oid FROM pg_roles WHERE rolname = %s)",
                 [name],
             ).fetchall():
                 with psycopg.connect(dbname=database) as connection:
                     connection.execute(drop_owned)
             server.execute(drop_owned)
             server.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def create_role() -> Iterator[Callable[..., str]]:
+    """That function; the test's roles go with it, wherever they own or may do something."""
+    with new_roles() as create:
+        yield create
+
+
+@pytest.fixture(scope="module")
+def create_common_role() -> Iterator[Callable[..., str]]:
+    """The same for all tests of a file."""
+    with new_roles() as create:
+        yield create
 
 
 @pytest.fixture

@@ -55,6 +55,18 @@ def empty(connection: psycopg.Connection) -> None:
         connection.execute("SET LOCAL session_replication_role = origin")
 
 
+def forget_statistics(connection: psycopg.Connection, *tables: str) -> None:
+    """Leave the tables as if never analysed, and so they stay."""
+    for table in tables:
+        connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        connection.execute("DELETE FROM pg_statistic WHERE starelid = %s::regclass", [table])
+        connection.execute(
+            "UPDATE pg_class SET relpages = 0, reltuples = -1, relallvisible = 0"
+            " WHERE oid = %s::regclass",
+            [table],
+        )
+
+
 NOTHING = {table: [] for table in STORED}
 
 
@@ -75,6 +87,26 @@ def stored(connection: psycopg.Connection) -> dict[str, list[tuple]]:
     return rows(connection, *STORED)
 
 
+def versions(connection: psycopg.Connection, *months: date) -> list[tuple]:
+    """The snapshot's rows of some months, or of all, with what changes when one is written."""
+    return connection.execute(
+        f"SELECT snapshot_month, company_id, product_line_code, ctid::text, xmin::text, xmax::text,"
+        f" fact::text FROM {FACT} AS fact"
+        " WHERE snapshot_month = ANY (%(months)s) OR cardinality(%(months)s::date[]) = 0"
+        " ORDER BY ctid",
+        {"months": list(months)},
+    ).fetchall()
+
+
+def months_stored(connection: psycopg.Connection) -> dict[date, int]:
+    """The number of rows of each month."""
+    return dict(
+        connection.execute(
+            f"SELECT snapshot_month, count(*) FROM {FACT} GROUP BY snapshot_month"
+        ).fetchall()
+    )
+
+
 def errors_in(connection: psycopg.Connection, month: date) -> list[tuple[str, str]]:
     """What validation finds wrong with a month."""
     return connection.execute(
@@ -82,6 +114,35 @@ def errors_in(connection: psycopg.Connection, month: date) -> list[tuple[str, st
         " WHERE severity = 'error' AND violations > 0",
         [month],
     ).fetchall()
+
+
+# --- What is done to a month --------------------------------------------------
+
+CALLS = {
+    "refresh": "SELECT customer.refresh_monthly_snapshot(%(month)s)",
+    "restate": "SELECT customer.restate_monthly_snapshot(%(month)s, 'why')",
+    "hook": (
+        "SELECT customer.post_etl_hook('annuity_performance', to_char(%(month)s::date, 'YYYYMM'))"
+    ),
+    "close": "SELECT customer.close_snapshot_month(%(month)s, 'published')",
+    "reopen": "SELECT customer.reopen_snapshot_month(%(month)s, 'why')",
+}
+
+
+def do(connection: psycopg.Connection, name: str, month: date) -> dict[str, Any]:
+    return connection.execute(CALLS[name], {"month": month}).fetchone()[0]
+
+
+def refresh(connection: psycopg.Connection, month: date) -> dict[str, Any]:
+    return do(connection, "refresh", month)
+
+
+def restate(connection: psycopg.Connection, month: date) -> dict[str, Any]:
+    return do(connection, "restate", month)
+
+
+def counts(result: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(result[key] for key in ("total", "inserted", "updated", "unchanged", "stale"))
 
 
 LEVELS = {
@@ -134,6 +195,60 @@ def fail(result: subprocess.CompletedProcess[str]) -> str:
     return result.stderr
 
 
+# Whom sql/grants.sql grants something.
+KINDS = ("etl", "operator", "restater", "closer", "reader")
+
+
+def grant(database: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """Run sql/grants.sql for the roles of these kinds; what it needs of psql it sets itself."""
+    roles = [word for name, value in values.items() for word in ("-v", f"{name}={value}")]
+    return run("psql", "-X", "-q", "-d", database, *roles, "-f", "sql/grants.sql")
+
+
+GRANTS = """
+    SELECT 'schema ' || nspname AS object, item.*
+    FROM pg_namespace
+    CROSS JOIN aclexplode(coalesce(nspacl, acldefault('n', nspowner))) AS item
+    UNION ALL
+    SELECT pg_class.oid::regclass::text, item.*
+    FROM pg_class
+    CROSS JOIN aclexplode(
+        coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
+    ) AS item
+    WHERE relacl IS NOT NULL OR relnamespace <> 'pg_catalog'::regnamespace
+    UNION ALL
+    SELECT concat('column ', attrelid::regclass, '.', attname), item.*
+    FROM pg_attribute
+    CROSS JOIN aclexplode(attacl) AS item
+    UNION ALL
+    SELECT pg_proc.oid::regprocedure::text, item.*
+    FROM pg_proc
+    CROSS JOIN aclexplode(coalesce(proacl, acldefault('f', proowner))) AS item
+    WHERE proacl IS NOT NULL OR pronamespace <> 'pg_catalog'::regnamespace
+    UNION ALL
+    SELECT 'default privileges', item.*
+    FROM pg_default_acl
+    CROSS JOIN aclexplode(defaclacl) AS item
+    UNION ALL
+    SELECT 'database ' || datname, item.*
+    FROM pg_database
+    CROSS JOIN aclexplode(datacl) AS item
+    WHERE datname = current_database()
+"""
+
+
+def grants(connection: psycopg.Connection) -> list[tuple]:
+    """Every right that anyone has in this database, but for what PostgreSQL itself gives."""
+    return connection.execute(
+        f"""
+        SELECT object, grantor::regrole::text, grantee::regrole::text, privilege_type, is_grantable
+        FROM ({GRANTS}) AS granted
+        WHERE NOT starts_with(grantee::regrole::text, 'pg_')
+        ORDER BY 1, 2, 3, 4
+        """
+    ).fetchall()
+
+
 def schema_dump(database: str) -> str:
     """What pg_dump says of a database's schema, without what differs from run to run.
 
@@ -144,59 +259,17 @@ def schema_dump(database: str) -> str:
     return "\n".join(line for line in dump.splitlines() if not line.startswith(noise))
 
 
-# Everything in schema customer, and every comment, as PostgreSQL tells it; but not Sqitch's own
-# schema, which outlives a revert.
-CATALOG = """
-    SELECT pg_describe_object(classid, objid, 0), definition
-    FROM (
-        SELECT 'pg_proc'::regclass, oid, concat(
-            CASE WHEN prokind IN ('f', 'p') THEN pg_get_functiondef(oid) END, proacl
-        )
-        FROM pg_proc
-        WHERE pronamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT 'pg_class'::regclass, oid, concat(
-            relkind, relacl, reloptions,
-            CASE
-                WHEN relkind = 'v' THEN pg_get_viewdef(oid)
-                WHEN relkind = 'i' THEN pg_get_indexdef(oid)
-            END,
-            (
-                SELECT string_agg(concat_ws(
-                    ' ', attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
-                    pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
-                ), E'\n' ORDER BY attnum)
-                FROM pg_attribute
-                LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-                WHERE attrelid = pg_class.oid AND attnum > 0
-            )
-        )
-        FROM pg_class
-        WHERE relnamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT 'pg_constraint'::regclass, oid, pg_get_constraintdef(oid)
-        FROM pg_constraint
-        WHERE connamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT 'pg_trigger'::regclass, pg_trigger.oid, pg_get_triggerdef(pg_trigger.oid)
-        FROM pg_trigger
-        JOIN pg_class ON pg_class.oid = tgrelid
-        WHERE relnamespace = 'customer'::regnamespace
-            AND NOT tgisinternal
-        UNION ALL
-        SELECT classoid, objoid, description
-        FROM pg_description
-        WHERE objsubid = 0
-            AND objoid >= 16384
-    ) AS object (classid, objid, definition)
-    WHERE pg_describe_object(classid, objid, 0) NOT LIKE '%sqitch%'
-    ORDER BY 1, 2
-"""
-
-
-def catalog(database: str) -> list[tuple]:
-    with psycopg.connect(dbname=database) as connection:
-        return connection.execute(CATALOG).fetchall()
+def schema_objects(database: str) -> dict[str, str]:
+    """The same by object, each named as in "FUNCTION customer.snapshot_month_of(date)"."""
+    # Settings stand between the objects wherever one needs them.
+    dump = re.sub(r"^SET .*;\n?", "", schema_dump(database), flags=re.MULTILINE)
+    dump = dump.partition("\n--\n-- PostgreSQL database dump complete")[0]
+    header = r"^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner: .*\n--\n"
+    _, *parts = re.split(header, dump, flags=re.MULTILINE)
+    return {
+        f"{kind} {schema}.{name}": text.strip()
+        for name, kind, schema, text in zip(*(parts[i::4] for i in range(4)), strict=True)
+    }
 
 
 def deploy_scripts(
@@ -243,16 +316,11 @@ ALEMBIC_TABLE = f"""
     CREATE INDEX idx_snapshot_month_brin ON {FACT} USING brin (snapshot_month);
     CREATE INDEX idx_snapshot_strategic ON {FACT} (snapshot_month) WHERE is_strategic;
 """
-ALEMBIC_TRIGGER = f"""
-    CREATE FUNCTION customer.touch() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        NEW.updated_at = now();
-        RETURN NEW;
-    END
-    $$;
-    CREATE TRIGGER touch BEFORE UPDATE ON {FACT}
-    FOR EACH ROW EXECUTE FUNCTION customer.touch();
-"""
+# At the end of the comment of a table that was adopted.
+ADOPTED = (
+    "\n\nAdopted from the table that stood here before;"
+    " what was granted on it to named roles stays."
+)
 
 
 # --- Rows of the source system -----------------------------------------------

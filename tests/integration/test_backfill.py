@@ -2,18 +2,27 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 
 import psycopg
 import pytest
-from support import FACT, PROJECT, Source, fail, psql, run, succeed, wait_for_lock
+from support import (
+    FACT,
+    PROJECT,
+    Source,
+    fail,
+    grant,
+    months_stored,
+    refresh,
+    run,
+    succeed,
+    versions,
+    wait_for_lock,
+)
 
 MONTHS = [
     date(2025, 1, 31),
@@ -116,22 +125,6 @@ def begin(start) -> Iterator[Callable[..., subprocess.Popen]]:
 # --- What is there afterwards ------------------------------------------------
 
 
-def stored(connection: psycopg.Connection) -> dict[date, int]:
-    """The number of rows of each month."""
-    return dict(
-        connection.execute(f"SELECT snapshot_month, count(*) FROM {FACT} GROUP BY 1 ORDER BY 1")
-    )
-
-
-def versions(connection: psycopg.Connection, *months: date) -> list[tuple]:
-    """What changes of a row when it is written or locked."""
-    return connection.execute(
-        f"SELECT ctid::text, xmin::text, xmax::text, * FROM {FACT}"
-        " WHERE snapshot_month = ANY (%s) ORDER BY ctid",
-        [list(months)],
-    ).fetchall()
-
-
 def log(connection: psycopg.Connection) -> list[tuple[date, str, str]]:
     return connection.execute(
         "SELECT snapshot_month, operation, reason FROM customer.monthly_snapshot_log"
@@ -147,9 +140,12 @@ def close(connection: psycopg.Connection, month: date) -> None:
     connection.execute("SELECT customer.close_snapshot_month(%s, 'published')", [month])
 
 
-def hold(connection: psycopg.Connection, month: date = MONTHS[2]) -> None:
-    """Keep the lock of a month, as a refresh under way does."""
-    connection.execute("SELECT customer.refresh_monthly_snapshot(%s)", [month])
+@pytest.fixture
+def holder(connect, source) -> psycopg.Connection:
+    """Somebody who keeps the lock of March, as a refresh under way does."""
+    holder = connect()
+    refresh(holder, MONTHS[2])
+    return holder
 
 
 # --- A run that nothing disturbs ---------------------------------------------
@@ -160,17 +156,15 @@ def test_each_month_is_restated_and_told_with_its_counts(database, connection, s
 
     assert timeless(succeed(result)) == FIRST_RUN
     assert result.stderr == ""
-    assert stored(connection) == ROWS
+    assert months_stored(connection) == ROWS
     assert log(connection) == restates(*MONTHS)
     assert connection.execute(
         "SELECT array_agg(DISTINCT last_rule) FROM customer.monthly_snapshot_control"
     ).fetchone() == (["as_of"],)
 
 
-def test_time_told_is_that_of_the_month(database, connect, connection, source, start):
+def test_time_told_is_that_of_the_month(database, connection, holder, start):
     """A month that was waited for took at least as long as the wait."""
-    holder = connect()
-    hold(holder)
     call = start(backfill, database)
     wait_for_lock(connection, holder, call)
     connection.execute("SELECT pg_sleep(0.3)")
@@ -180,26 +174,6 @@ def test_time_told_is_that_of_the_month(database, connect, connection, source, s
 
     assert len(took) == 5
     assert int(took[2]) >= 300
-
-
-def test_each_month_is_a_transaction_of_its_own(database, connection, source):
-    succeed(backfill(database))
-
-    assert connection.execute(f"SELECT count(DISTINCT xmin::text) FROM {FACT}").fetchone() == (5,)
-    assert connection.execute(
-        f"SELECT count(*) FROM (SELECT FROM {FACT} GROUP BY snapshot_month, xmin::text) AS written"
-    ).fetchone() == (5,)
-
-
-def test_second_run_rewrites_nothing(database, connection, source):
-    succeed(backfill(database))
-    before = versions(connection, *MONTHS)
-
-    result = backfill(database, "2025-01-31", "2025-05-31", "once more")
-
-    assert timeless(succeed(result)) == NEXT_RUN
-    assert versions(connection, *MONTHS) == before
-    assert log(connection) == restates(*MONTHS) + restates(*MONTHS, reason="once more")
 
 
 def test_changes_at_the_source_are_written_by_the_next_run(database, connection, source):
@@ -224,8 +198,6 @@ def test_changes_at_the_source_are_written_by_the_next_run(database, connection,
 @pytest.mark.parametrize(
     ("first", "last", "months"),
     [
-        ("2025-01-31", "2025-01-31", [date(2025, 1, 31)]),
-        ("2025-01-01", "2025-02-01", [date(2025, 1, 31), date(2025, 2, 28)]),
         ("2025-01-31", "2025-01-01", [date(2025, 1, 31)]),
         ("2024-12-15", "2025-01-15", [date(2024, 12, 31), date(2025, 1, 31)]),
         ("2024-01-31", "2024-03-01", [date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 31)]),
@@ -237,21 +209,7 @@ def test_any_day_names_its_month(database, connection, source, first, last, mont
     assert [text.split(": ")[1] for text in succeed(result).splitlines()] == [
         str(month) for month in months
     ]
-    assert sorted(stored(connection)) == months
-
-
-def test_other_months_are_left_as_they_are(database, connection, source):
-    succeed(backfill(database))
-    before = versions(connection, MONTHS[0], MONTHS[1], MONTHS[4])
-    connection.execute("UPDATE customer.customer_plan_contract SET is_existing = TRUE")
-
-    succeed(backfill(database, "2025-03-31", "2025-04-30"))
-
-    assert versions(connection, MONTHS[0], MONTHS[1], MONTHS[4]) == before
-    assert connection.execute(
-        f"SELECT array_agg(DISTINCT snapshot_month ORDER BY snapshot_month) FROM {FACT}"
-        " WHERE is_existing"
-    ).fetchone() == (MONTHS[2:4],)
+    assert sorted(months_stored(connection)) == months
 
 
 def test_warnings_are_shown_and_notices_are_not(database, connection, source):
@@ -261,7 +219,7 @@ def test_warnings_are_shown_and_notices_are_not(database, connection, source):
 
     assert timeless(succeed(result)) == FIRST_RUN
     assert re.sub(r"(?m)^psql:sql/backfill.sql:\d+: ", "", result.stderr).splitlines() == [
-        'WARNING:  business."规模明细" has no row for 2025-02-28: every AUM of the month is 0',
+        "WARNING:  the AUM detail has no row for 2025-02-28: every AUM of the month is 0",
         "HINT:  Load the month's AUM and restate again.",
     ]
 
@@ -269,15 +227,13 @@ def test_warnings_are_shown_and_notices_are_not(database, connection, source):
 # --- Interruptions ------------------------------------------------------------
 
 
-def test_lines_come_as_the_months_are_done(database, connect, connection, source, start, begin):
-    holder = connect()
-    hold(holder)
+def test_lines_come_as_the_months_are_done(database, connection, holder, start, begin):
     process = begin(command(database))
 
     lines = [start(process.stdout.readline).result(timeout=20) for _ in MONTHS[:2]]
 
     assert timeless("".join(lines)) == FIRST_RUN[:2]
-    assert stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
+    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
     holder.rollback()
     output, _ = process.communicate(timeout=20)
     assert timeless(output) == FIRST_RUN[2:]
@@ -303,10 +259,8 @@ def press_control_c(process: subprocess.Popen, connection: psycopg.Connection) -
 
 @pytest.mark.parametrize("interrupt", [terminate_backend, cancel_statement, press_control_c])
 def test_interrupted_run_keeps_what_was_done_and_is_taken_up(
-    database, connect, connection, source, start, begin, interrupt
+    database, connection, holder, start, begin, interrupt
 ):
-    holder = connect()
-    hold(holder)
     process = begin(command(database))
     wait_for_lock(connection, holder, start(process.wait))
 
@@ -317,28 +271,24 @@ def test_interrupted_run_keeps_what_was_done_and_is_taken_up(
     assert process.returncode not in (0, None)
     assert timeless(output) == FIRST_RUN[:2]
     assert re.search("terminating connection|canceling statement", errors)
-    assert stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
+    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
     assert log(connection) == restates(*MONTHS[:2])
 
     done = versions(connection, *MONTHS[:2])
     assert timeless(succeed(backfill(database))) == NEXT_RUN[:2] + FIRST_RUN[2:]
     assert versions(connection, *MONTHS[:2]) == done
-    assert stored(connection) == ROWS
+    assert months_stored(connection) == ROWS
 
 
-def test_run_whose_psql_was_killed_keeps_whole_months(
-    database, connect, connection, source, start, begin
-):
+def test_run_whose_psql_was_killed_keeps_whole_months(database, connection, holder, start, begin):
     """Its backend learns of it when it has done the month that it was at."""
-    holder = connect()
-    hold(holder)
     process = begin(command(database))
     call = start(process.wait)
     wait_for_lock(connection, holder, call)
 
     process.kill()
     assert call.result(timeout=20) == -signal.SIGKILL
-    assert stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
+    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
     holder.rollback()
     deadline = time.monotonic() + 20
     while connection.execute(
@@ -348,102 +298,10 @@ def test_run_whose_psql_was_killed_keeps_whole_months(
         assert time.monotonic() < deadline, "the backend does not end"
         time.sleep(0.01)
 
-    assert stored(connection) == {month: ROWS[month] for month in MONTHS[:3]}
+    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:3]}
     done = versions(connection, *MONTHS[:3])
     assert timeless(succeed(backfill(database))) == NEXT_RUN[:3] + FIRST_RUN[3:]
     assert versions(connection, *MONTHS[:3]) == done
-
-
-class Cluster:
-    """A server of one test's own, which may crash."""
-
-    def __init__(self, directory: Path, binaries: Path) -> None:
-        self.directory = directory
-        self.binaries = binaries
-        self.environment = {"PGHOST": str(directory), "PGPORT": "5432", "PGUSER": "postgres"}
-
-    def server_command(self, name: str, *arguments: str) -> str:
-        """Run one of the server's programs, as postgres if this is root, whom they refuse."""
-        as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        return succeed(
-            run(*as_postgres, self.binaries / name, f"--pgdata={self.directory}/data", *arguments)
-        )
-
-    def create(self) -> None:
-        if os.geteuid() == 0:
-            shutil.chown(self.directory, "postgres", "postgres")
-        self.server_command(
-            "initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
-        )
-
-    def start(self) -> None:
-        # A crash of the server alone loses nothing that it has handed to the system: no fsync.
-        self.server_command(
-            "pg_ctl",
-            "start",
-            "--wait",
-            f"--log={self.directory}/log",
-            f"--options=-c listen_addresses= -c unix_socket_directories={self.directory}"
-            " -c port=5432 -c fsync=off -c shared_buffers=16MB",
-        )
-
-    def crash(self) -> None:
-        self.server_command("pg_ctl", "stop", "--mode=immediate")
-
-    def connect(self, **parameters) -> psycopg.Connection:
-        return psycopg.connect(
-            host=str(self.directory), port=5432, user="postgres", dbname="postgres", **parameters
-        )
-
-
-@pytest.fixture
-def cluster(connection) -> Iterator[Cluster]:
-    binaries = connection.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'")
-    # Not tmp_path: postgres may not enter it, and a socket's path must be short.
-    with tempfile.TemporaryDirectory(prefix="snapshot.") as directory:
-        cluster = Cluster(Path(directory), Path(binaries.fetchone()[0]))
-        cluster.create()
-        cluster.start()
-        yield cluster
-        if (cluster.directory / "data" / "postmaster.pid").exists():
-            cluster.crash()
-
-
-@pytest.mark.distribution
-def test_server_that_crashes_keeps_what_was_done_and_the_run_is_taken_up(
-    package_template, connection, cluster, start, begin, tmp_path
-):
-    dump = tmp_path / "package.sql"
-    succeed(run("pg_dump", f"--file={dump}", package_template))
-    succeed(psql("postgres", "-f", dump, **cluster.environment))
-    with cluster.connect() as owner:
-        fill(owner)
-    holder, observer = cluster.connect(), cluster.connect(autocommit=True)
-    hold(holder)
-    process = begin(command("postgres"), **cluster.environment)
-    wait_for_lock(observer, holder, start(process.wait))
-    done = versions(observer, *MONTHS)
-
-    cluster.crash()
-    output, errors = process.communicate(timeout=20)
-    cluster.start()
-
-    assert process.returncode not in (0, None)
-    assert timeless(output) == FIRST_RUN[:2]
-    assert "connection" in errors
-    log_of_server = (cluster.directory / "log").read_text(encoding="utf-8")
-    assert "database system was not properly shut down" in log_of_server
-    with cluster.connect() as recovered:
-        assert stored(recovered) == {month: ROWS[month] for month in MONTHS[:2]}
-        assert versions(recovered, *MONTHS) == done
-        assert log(recovered) == restates(*MONTHS[:2])
-
-    resumed = backfill("postgres", **cluster.environment)
-
-    assert timeless(succeed(resumed)) == NEXT_RUN[:2] + FIRST_RUN[2:]
-    with cluster.connect() as finished:
-        assert versions(finished, *MONTHS[:2]) == done
-        assert stored(finished) == ROWS
 
 
 # --- Closed months --------------------------------------------------------------
@@ -467,34 +325,11 @@ def test_closed_months_are_skipped_and_named(database, connection, source):
     ]
     assert result.stderr == ""
     assert versions(connection, MONTHS[1], MONTHS[4]) == [
-        row for row in before if row[3] in (MONTHS[1], MONTHS[4])
+        row for row in before if row[0] in (MONTHS[1], MONTHS[4])
     ]
     assert log(connection)[7:] == restates(
         MONTHS[0], MONTHS[2], MONTHS[3], reason="marks came late"
     )
-
-
-def test_range_of_closed_months_is_no_error(database, connection, source):
-    succeed(backfill(database))
-    close(connection, MONTHS[0])
-    close(connection, MONTHS[1])
-
-    result = backfill(database, "2025-01-31", "2025-02-28")
-
-    assert succeed(result).splitlines() == [
-        "month 1 of 2: 2025-01-31: closed, skipped",
-        "month 2 of 2: 2025-02-28: closed, skipped",
-    ]
-
-
-def test_reopened_month_is_restated_again(database, connection, source):
-    succeed(backfill(database))
-    close(connection, MONTHS[0])
-    connection.execute("SELECT customer.reopen_snapshot_month(%s, 'a mistake')", [MONTHS[0]])
-
-    result = backfill(database, "2025-01-31", "2025-01-31")
-
-    assert timeless(succeed(result)) == [line(1, unchanged=2, of=1)]
 
 
 def test_month_closed_while_it_was_waited_for_stops_the_run(
@@ -519,60 +354,43 @@ def test_month_closed_while_it_was_waited_for_stops_the_run(
 # --- Errors -----------------------------------------------------------------------
 
 
-def test_first_error_stops_the_run(database, connection, source):
-    """March is covered by no version; April would be."""
+@pytest.mark.parametrize("order", ["ON_ERROR_STOP=1", "ON_ERROR_STOP=0", "AUTOCOMMIT=off"])
+def test_first_error_stops_the_run_and_the_next_takes_it_up(database, connection, source, order):
+    """March is covered by no version; April would be. What a psqlrc may say does not matter."""
     connection.execute(
         "UPDATE customer.customer_plan_contract SET valid_to = '2025-03-30' WHERE company_id = 'C1'"
     )
     source.contract("C1", valid_from="2025-04-01")
 
-    result = backfill(database)
+    result = run(*command(database)[:-1], f"--set={order}", "--file=sql/backfill.sql")
 
     assert result.returncode == 3
     assert timeless(result.stdout) == FIRST_RUN[:2]
-    assert "ERROR:  no contract version covers 2025-03-31, and restating would empty" in fail(
-        result
-    )
+    assert "ERROR:  no contract version covers 2025-03-31, and restating would" in result.stderr
     assert "HINT:  Load the versions that were true on that day" in result.stderr
-    assert stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
+    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
     assert log(connection) == restates(*MONTHS[:2])
 
-
-def test_run_is_taken_up_where_an_error_stopped_it(database, connection, source):
-    connection.execute(
-        "UPDATE customer.customer_plan_contract SET valid_to = '2025-03-30' WHERE company_id = 'C1'"
-    )
-    fail(backfill(database))
     done = versions(connection, *MONTHS[:2])
     connection.execute(
-        "UPDATE customer.customer_plan_contract SET valid_to = '9999-12-31' WHERE company_id = 'C1'"
+        "UPDATE customer.customer_plan_contract SET valid_to = '2025-03-31' WHERE company_id = 'C1'"
+        " AND valid_to = '2025-03-30'"
     )
-
     assert timeless(succeed(backfill(database))) == NEXT_RUN[:2] + FIRST_RUN[2:]
     assert versions(connection, *MONTHS[:2]) == done
 
 
 USAGE = "psql -v from=2025-01-31 -v to=2025-12-31 -v reason='first history' -f sql/backfill.sql"
 BAD_RANGES = {
-    "no from": (None, "2025-05-31", "why", "missing: from"),
-    "no to": ("2025-01-31", None, "why", "missing: to"),
-    "no reason": ("2025-01-31", "2025-05-31", None, "missing: reason"),
     "nothing at all": (None, None, None, "missing: from, to, reason"),
     "empty from": ("", "2025-05-31", "why", "missing: from"),
     "blank to": ("2025-01-31", " ", "why", "missing: to"),
-    "empty reason": ("2025-01-31", "2025-05-31", "", "missing: reason"),
     "blank reason": ("2025-01-31", "2025-05-31", " \t\n ", "missing: reason"),
     "out of order": (
         "2025-05-01",
         "2025-04-30",
         "why",
         "from (2025-05-01) lies after to (2025-04-30)",
-    ),
-    "out of order by a year": (
-        "2026-01-31",
-        "2025-12-31",
-        "why",
-        "from (2026-01-31) lies after to (2025-12-31)",
     ),
     "601 months": (
         "1975-05-31",
@@ -585,12 +403,6 @@ BAD_RANGES = {
         "2025-05-31",
         "why",
         "from (-infinity) and to (2025-05-31) must be finite",
-    ),
-    "to infinity": (
-        "2025-01-31",
-        "infinity",
-        "why",
-        "from (2025-01-31) and to (infinity) must be finite",
     ),
 }
 
@@ -605,15 +417,13 @@ def test_bad_range_fails_before_anything_is_done(
 
     assert re.search(rf"ERROR:  {re.escape(message)}\nHINT:  {re.escape(USAGE)}\n", fail(result))
     assert result.stdout == ""
-    assert (stored(connection), log(connection)) == ({}, [])
+    assert (months_stored(connection), log(connection)) == ({}, [])
 
 
 @pytest.mark.parametrize(
     ("first", "last", "message"),
     [
-        ("soon", "2025-05-31", 'invalid input syntax for type date: "soon"'),
         ("2025-01-31", "2025-02-29", 'date/time field value out of range: "2025-02-29"'),
-        ("2025-01-31", "2025-13-01", 'date/time field value out of range: "2025-13-01"'),
         ("2025-01-31'; SELECT 1", "2025-05-31", "invalid input syntax for type date: "),
     ],
 )
@@ -624,7 +434,7 @@ def test_what_is_no_date_fails_before_anything_is_done(
 
     assert f"ERROR:  {message}" in fail(result)
     assert result.stdout == ""
-    assert (stored(connection), log(connection)) == ({}, [])
+    assert (months_stored(connection), log(connection)) == ({}, [])
 
 
 def test_600_months_are_no_mistake(database, connection, source):
@@ -632,39 +442,18 @@ def test_600_months_are_no_mistake(database, connection, source):
     result = backfill(database, "1975-06-30", "2025-05-01")
 
     assert "ERROR:  no contract version covers 1975-06-30" in fail(result)
-    assert stored(connection) == {}
-
-
-@pytest.mark.parametrize("order", ["ON_ERROR_STOP=0", "AUTOCOMMIT=off"])
-def test_what_a_psqlrc_may_say_does_not_matter(database, connection, source, order):
-    connection.execute(
-        "UPDATE customer.customer_plan_contract SET valid_to = '2025-03-30' WHERE company_id = 'C1'"
-    )
-
-    result = run(*command(database)[:-1], f"--set={order}", "--file=sql/backfill.sql")
-
-    assert "covers 2025-03-31" in fail(result)
-    assert stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
+    assert months_stored(connection) == {}
 
 
 # --- Whatever the user's reason, rights and settings ------------------------------
 
 
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "it's",
-        "''; DROP TABLE customer.monthly_snapshot_log; --",
-        'a "quoted" word',
-        "100 %s %I %% done",
-        "back\\slash \\n",
-        "$$ and $statement$ and $1",
-        ":from and :'to' and :\"reason\"",
-        "two\nlines",
-        " 补历史 — première ",
-    ],
-)
-def test_reason_reaches_the_log_word_for_word(database, connection, source, reason):
+def test_reason_reaches_the_log_word_for_word(database, connection, source):
+    reason = (
+        """it's "quoted"; '; DROP TABLE customer.monthly_snapshot_log; -- 100 %s %I %% done\\n"""
+        """ $$ $statement$ $1 :from :'to' :"reason" 补历史 — première """
+    )
+
     succeed(backfill(database, "2025-01-31", "2025-02-28", reason))
 
     assert log(connection) == restates(*MONTHS[:2], reason=reason)
@@ -680,7 +469,7 @@ def test_reason_typed_on_a_gbk_console_reaches_the_log(database, connection, sou
 
 def test_restater_of_the_grants_can_run_it(database, connection, source, create_role):
     role = create_role()
-    succeed(psql(database, "-v", f"restater={role}", "-f", "sql/grants.sql"))
+    succeed(grant(database, restater=role))
     succeed(backfill(database, "2025-02-28", "2025-02-28"))
     close(connection, MONTHS[1])
 
@@ -697,36 +486,12 @@ def test_restater_of_the_grants_can_run_it(database, connection, source, create_
     ).fetchone() == (4,)
 
 
-def test_without_the_grant_nobody_can_run_it(database, connection, source, create_role):
-    role = create_role()
+def test_date_style_and_time_zone_do_not_matter(database, connection, source):
+    options = {"PGOPTIONS": "-c DateStyle=German,DMY -c TimeZone=Pacific/Kiritimati"}
 
-    result = backfill(database, PGUSER=role, PGPASSWORD=role)
-
-    assert "ERROR:  permission denied for " in fail(result)
-    assert result.stdout == ""
-    assert stored(connection) == {}
-
-
-@pytest.mark.parametrize(
-    ("date_style", "time_zone"),
-    [
-        ("SQL,DMY", "Pacific/Kiritimati"),
-        ("SQL,MDY", "Pacific/Pago_Pago"),
-        ("German,DMY", "Asia/Shanghai"),
-        ("Postgres,DMY", "America/New_York"),
-    ],
-)
-def test_date_style_and_time_zone_do_not_matter(
-    database, connection, source, date_style, time_zone
-):
-    options = f"-c DateStyle={date_style} -c TimeZone={time_zone}"
-
-    result = backfill(database, PGOPTIONS=options)
-
-    assert timeless(succeed(result)) == FIRST_RUN
-    assert stored(connection) == ROWS
+    assert timeless(succeed(backfill(database, **options))) == FIRST_RUN
     assert "from (2025-02-01) lies after to (2025-01-31)" in fail(
-        backfill(database, "2025-02-01", "2025-01-31", PGOPTIONS=options)
+        backfill(database, "2025-02-01", "2025-01-31", **options)
     )
 
 
@@ -734,4 +499,4 @@ def test_days_may_be_written_in_the_users_date_style(database, connection, sourc
     result = backfill(database, "03/02/2025", "05/03/2025", PGOPTIONS="-c DateStyle=SQL,DMY")
 
     assert "month 1 of 2: 2025-02-28: " in succeed(result)
-    assert sorted(stored(connection)) == MONTHS[1:3]
+    assert sorted(months_stored(connection)) == MONTHS[1:3]

@@ -1,15 +1,14 @@
 """Closing and reopening months: what only several sessions, roles or databases can show."""
 
 from collections.abc import Callable
-from datetime import UTC, date
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.errors import ObjectNotInPrerequisiteState, SerializationFailure
-from support import FACT, LEVELS, Source, fail, listen, run, sqitch, succeed, wait_for_lock
+from support import CALLS, FACT, LEVELS, Source, versions, wait_for_lock
 
 DECEMBER = date(2025, 12, 31)
 JANUARY = date(2026, 1, 31)
@@ -17,11 +16,7 @@ FEBRUARY = date(2026, 2, 28)
 
 # All the ways to change a month. Those of the package lock the month's control row and renew it,
 # so that snapshots of before are refused; for those by hand the triggers do.
-BY_PACKAGE = {
-    "refresh": "SELECT customer.refresh_monthly_snapshot(%(month)s)",
-    "restate": "SELECT customer.restate_monthly_snapshot(%(month)s, 'why')",
-    "hook": "SELECT customer.post_etl_hook('annuity_performance', to_char(%(month)s, 'YYYYMM'))",
-}
+BY_PACKAGE = {name: CALLS[name] for name in ("refresh", "restate", "hook")}
 BY_HAND = {
     "insert": f"""
         INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)
@@ -115,11 +110,8 @@ def adopt(connection: psycopg.Connection, month: date = FEBRUARY) -> None:
 
 
 def rows(connection: psycopg.Connection, month: date = JANUARY) -> list[tuple]:
-    """The rows of a month, with what changes when one is written."""
-    return connection.execute(
-        f"SELECT ctid::text, xmin::text, * FROM {FACT} WHERE snapshot_month = %s ORDER BY ctid",
-        [month],
-    ).fetchall()
+    """The rows of a month, with what changes when one is written, but not when it is locked."""
+    return [(*row[:5], row[6]) for row in versions(connection, month)]
 
 
 def is_closed(connection: psycopg.Connection, month: date = JANUARY) -> bool:
@@ -143,26 +135,6 @@ def operations(connection: psycopg.Connection, month: date = JANUARY) -> list[st
             [month],
         )
     ]
-
-
-def message_of(connection: psycopg.Connection, month: date = JANUARY) -> str:
-    """What is to be said to whoever would change a closed month."""
-    closed_at, closed_by, note = connection.execute(
-        "SELECT closed_at, closed_by, close_note FROM customer.monthly_snapshot_control"
-        " WHERE snapshot_month = %s",
-        [month],
-    ).fetchone()
-    when = closed_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"month {month} is closed: by {closed_by} at {when} ({note})"
-
-
-def refuses(error: psycopg.Error, connection: psycopg.Connection, month: date = JANUARY) -> bool:
-    """Whether an error says that a month is closed, and how to reopen it."""
-    return (error.diag.message_primary, error.diag.message_hint) == (
-        message_of(connection, month),
-        "If its published numbers must change:"
-        f" SELECT customer.reopen_snapshot_month(DATE '{month}', 'why');",
-    )
 
 
 def refusals(name: str, level: str) -> tuple[type[psycopg.Error], ...]:
@@ -222,67 +194,28 @@ def test_close_goes_on_when_the_change_is_rolled_back(
 
 
 @every_level
-def test_close_waits_for_the_first_rows_of_a_month(session, connection, start, source, level):
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_close_waits_for_the_first_rows_of_a_month(session, connection, start, source, level, end):
     """A month of which nothing is known yet: its control row comes with the rows."""
     writer, closer = session(), session(level)
     change(writer, "insert", FEBRUARY)
-    written = rows(writer, FEBRUARY)
+    written = rows(writer, FEBRUARY) if end == "commit" else []
 
     call = start(close, closer, FEBRUARY)
     wait_for_lock(connection, writer, call)
-    writer.commit()
+    getattr(writer, end)()
 
-    if level == "read committed":
+    if end == "rollback":
+        with pytest.raises(ObjectNotInPrerequisiteState, match="2026-02-28 holds no rows"):
+            call.result(timeout=20)
+    elif level == "read committed":
         assert call.result(timeout=20)["status"] == "closed"
     else:
         with pytest.raises(SerializationFailure):
             call.result(timeout=20)
     closer.commit()
-    assert is_closed(connection, FEBRUARY) == (level == "read committed")
+    assert is_closed(connection, FEBRUARY) == (call.exception() is None)
     assert rows(connection, FEBRUARY) == written
-    assert len(written) == 1
-
-
-@every_level
-def test_close_finds_no_rows_when_the_first_ones_are_rolled_back(
-    session, connection, start, source, level
-):
-    writer, closer = session(), session(level)
-    change(writer, "insert", FEBRUARY)
-
-    call = start(close, closer, FEBRUARY)
-    wait_for_lock(connection, writer, call)
-    writer.rollback()
-
-    with pytest.raises(ObjectNotInPrerequisiteState, match="2026-02-28 holds no rows"):
-        call.result(timeout=20)
-    closer.commit()
-    assert not is_closed(connection, FEBRUARY)
-
-
-def test_close_finds_no_rows_when_they_are_all_deleted_meanwhile(
-    session, connection, start, filled
-):
-    """What it looks at it looks at with the lock in hand."""
-    writer, closer = session(), session()
-    writer.execute(f"DELETE FROM {FACT} WHERE snapshot_month = %s", [JANUARY])
-
-    call = start(close, closer)
-    wait_for_lock(connection, writer, call)
-    writer.commit()
-
-    with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 holds no rows"):
-        call.result(timeout=20)
-
-
-@every_level
-def test_month_emptied_by_hand_is_not_closed(session, connection, filled, level):
-    closer = session(level)
-    assert len(rows(closer)) == 2
-    connection.execute(f"DELETE FROM {FACT} WHERE snapshot_month = %s", [JANUARY])
-
-    with pytest.raises((ObjectNotInPrerequisiteState, SerializationFailure)):
-        close(closer)
 
 
 # --- A close is under way, and a change comes --------------------------------
@@ -299,10 +232,9 @@ def test_change_waits_for_a_close_under_way(session, connection, start, filled, 
     wait_for_lock(connection, closer, call)
     closer.commit()
 
-    with pytest.raises(refusals(name, level)) as caught:
+    with pytest.raises(refusals(name, level)):
         call.result(timeout=20)
     writer.commit()
-    assert level != "read committed" or refuses(caught.value, connection)
     assert rows(connection) == before
     assert operations(connection) == ["refresh", "close"]
 
@@ -346,25 +278,6 @@ def test_change_waits_for_the_close_of_an_adopted_month(
     writer.commit()
     assert rows(connection, FEBRUARY) == before
     assert is_closed(connection, FEBRUARY)
-
-
-@every_old_snapshot
-def test_truncate_goes_at_read_committed_only(session, connection, filled, level):
-    """It empties what its snapshot does not show, months closed since included."""
-    writer = session(level)
-    before = rows(connection)
-
-    with pytest.raises(ObjectNotInPrerequisiteState) as caught:
-        change(writer, "truncate")
-
-    assert caught.value.diag.message_primary == (
-        f"{FACT} can be truncated at READ COMMITTED only, not at {level.upper()}"
-    )
-    assert caught.value.diag.message_hint == (
-        "DELETE the rows, or truncate in a transaction at READ COMMITTED."
-    )
-    writer.commit()
-    assert rows(connection) == before
 
 
 # --- A snapshot that was taken before the close -------------------------------
@@ -431,10 +344,13 @@ def test_row_cannot_be_moved_into_a_month_closed_since(session, connection, fill
 
 
 @every_old_snapshot
-def test_close_with_a_snapshot_older_than_a_refresh_is_refused(session, connection, filled, level):
+@pytest.mark.parametrize("name", [*BY_PACKAGE, "insert", "update", "delete"])
+def test_close_with_a_snapshot_older_than_a_change_is_refused(
+    session, connection, filled, name, level
+):
     closer = session(level)
     rows(closer)
-    change(connection, "refresh")
+    change(connection, name)
 
     with pytest.raises(SerializationFailure):
         close(closer)
@@ -461,39 +377,28 @@ def test_snapshot_older_than_a_close_does_not_hinder_other_months(
 
 
 @every_level
-def test_of_two_closes_the_first_counts(session, connection, start, filled, level):
-    first, second = session(), session(level)
-    close(first, note="first")
-
-    call = start(close, second, JANUARY, "second")
-    wait_for_lock(connection, first, call)
-    first.commit()
-
-    with pytest.raises((ObjectNotInPrerequisiteState, SerializationFailure)) as caught:
-        call.result(timeout=20)
-    if level == "read committed":
-        assert refuses(caught.value, connection)
-    else:
-        assert caught.type is SerializationFailure
-    second.commit()
-    assert message_of(connection).endswith("(first)")
-    assert operations(connection) == ["refresh", "close"]
-
-
-@every_level
-def test_second_close_counts_when_the_first_is_rolled_back(
-    session, connection, start, filled, level
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_of_two_closes_the_first_that_commits_counts(
+    session, connection, start, filled, level, end
 ):
     first, second = session(), session(level)
     close(first, note="first")
 
     call = start(close, second, JANUARY, "second")
     wait_for_lock(connection, first, call)
-    first.rollback()
+    getattr(first, end)()
 
-    call.result(timeout=20)
+    if end == "commit":
+        with pytest.raises(refusals("close", level)):
+            call.result(timeout=20)
+    else:
+        call.result(timeout=20)
     second.commit()
-    assert message_of(connection).endswith("(second)")
+    assert connection.execute(
+        "SELECT close_note FROM customer.monthly_snapshot_control WHERE snapshot_month = %s",
+        [JANUARY],
+    ).fetchone() == ("first" if end == "commit" else "second",)
+    assert operations(connection) == ["refresh", "close"]
 
 
 @every_change_with_its_levels
@@ -528,9 +433,8 @@ def test_change_is_refused_when_the_reopening_is_rolled_back(
     wait_for_lock(connection, opener, call)
     opener.rollback()
 
-    with pytest.raises(ObjectNotInPrerequisiteState) as caught:
+    with pytest.raises(ObjectNotInPrerequisiteState):
         call.result(timeout=20)
-    assert refuses(caught.value, connection)
 
 
 def test_of_two_reopenings_the_first_counts(session, connection, start, filled):
@@ -575,20 +479,6 @@ def test_reopening_with_a_snapshot_older_than_the_close_is_refused(
     assert is_closed(connection)
 
 
-@pytest.mark.parametrize("name", ["refresh", "restate", "hook", "insert", "update", "delete"])
-def test_close_under_way_holds_up_no_other_month(session, connection, connect, filled, name):
-    closer = session()
-    close(closer)
-    writer = connect(autocommit=True, options="-c lock_timeout=1ms")
-
-    change(writer, name, DECEMBER)
-    close(writer, DECEMBER)
-
-    closer.commit()
-    assert is_closed(connection)
-    assert is_closed(connection, DECEMBER)
-
-
 def test_close_under_way_holds_up_no_reader(session, connect, connection, filled):
     closer = session()
     close(closer)
@@ -618,15 +508,6 @@ def test_month_can_be_changed_and_closed_in_one_transaction(session, connection,
     writer.commit()
     assert is_closed(connection)
     assert rows(connection) == written
-
-
-def test_close_rolled_back_leaves_nothing(session, connection, filled):
-    closer = session()
-    with closer.transaction(), closer.transaction(force_rollback=True):
-        close(closer)
-
-    assert not is_closed(connection)
-    assert operations(connection) == ["refresh"]
 
 
 def test_statement_that_closes_the_month_it_writes_is_refused(connection, filled):
@@ -663,153 +544,14 @@ def test_copy_into_a_closed_month_is_refused(connection, filled):
     close(connection)
     before = rows(connection)
 
-    with pytest.raises(ObjectNotInPrerequisiteState) as caught:
+    with pytest.raises(ObjectNotInPrerequisiteState):
         copy_into(connection, DECEMBER, JANUARY, FEBRUARY)
 
-    assert refuses(caught.value, connection)
     assert rows(connection) == before
     assert rows(connection, FEBRUARY) == []
 
 
-def test_copy_into_open_months_works(connection, filled):
-    close(connection)
-
-    copy_into(connection, DECEMBER, FEBRUARY)
-
-    assert len(rows(connection, DECEMBER)) == 3
-    assert len(rows(connection, FEBRUARY)) == 1
-
-
-# --- The ETL ------------------------------------------------------------------
-
-
-def test_load_for_a_closed_month_fails_as_a_whole(session, connection, filled):
-    close(connection)
-    before = rows(connection)
-    etl = session()
-    notices = listen(etl)
-    etl.execute("""DELETE FROM business."规模明细" WHERE "月度" = '2026-01-01'""")
-    Source(etl).detail("C1", "7")
-    Source(etl).contract("C9")
-
-    with pytest.raises(ObjectNotInPrerequisiteState) as caught:
-        change(etl, "hook")
-    etl.commit()  # of a failed transaction: a rollback
-
-    assert refuses(caught.value, connection)
-    assert notices == []
-    assert rows(connection) == before
-    assert operations(connection) == ["refresh", "close"]
-    assert connection.execute(
-        """SELECT count(*), sum("期末资产规模") FROM business."规模明细" """
-        """WHERE "月度" = '2026-01-01'"""
-    ).fetchone() == (3, 200.25)
-    assert connection.execute(
-        """SELECT count(*) FROM customer."年金客户" WHERE company_id = 'C9'"""
-    ).fetchone() == (0,)
-
-
-def test_load_that_does_not_ask_for_the_snapshot_is_not_hindered(session, connection, filled):
-    close(connection)
-    with session() as etl:
-        etl.execute("SET LOCAL customer.post_etl_hooks = off")
-        Source(etl).detail("C1", "7")
-        assert etl.execute(
-            "SELECT customer.post_etl_hook('annuity_performance', '202601') ->> 'status'"
-        ).fetchone() == ("skipped",)
-
-    assert operations(connection) == ["refresh", "close"]
-
-
-# --- Who, when and why ---------------------------------------------------------
-
-
-def grant(connection: psycopg.Connection, role: str, *functions: str) -> None:
-    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA customer TO {}").format(sql.Identifier(role)))
-    for function in functions:
-        connection.execute(
-            sql.SQL("GRANT EXECUTE ON FUNCTION customer.{} TO {}").format(
-                sql.SQL(function), sql.Identifier(role)
-            )
-        )
-
-
-CLOSING = ("close_snapshot_month(date, text)", "reopen_snapshot_month(date, text)")
-
-
-def test_log_and_control_row_say_who_closed_when_and_why(connect, connection, filled, create_role):
-    role, group = create_role(), create_role()
-    grant(connection, group, *CLOSING)
-    connection.execute(
-        sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), sql.Identifier(role))
-    )
-    closer = connect(user=role, password=role, application_name="month end")
-    closer.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(group)))
-    now = closer.execute("SELECT now()").fetchone()[0]
-
-    result = close(closer, date(2026, 1, 5), note="公布于 2026-02-10")
-    closer.commit()
-
-    assert connection.execute(
-        "SELECT last_rule, last_log_id, stale_rows, closed_at, closed_by, close_note"
-        " FROM customer.monthly_snapshot_control WHERE snapshot_month = %s",
-        [JANUARY],
-    ).fetchone() == ("current", result["log_id"], 0, now, role, "公布于 2026-02-10")
-    assert connection.execute(
-        "SELECT snapshot_month, operation, reason, invoked_by, application_name,"
-        " started_at >= %s AND finished_at >= started_at AND finished_at <= clock_timestamp()"
-        " FROM customer.monthly_snapshot_log WHERE log_id = %s",
-        [now, result["log_id"]],
-    ).fetchone() == (JANUARY, "close", "公布于 2026-02-10", role, "month end", True)
-
-
-def test_log_says_who_reopened_when_and_why(connect, connection, filled, create_role):
-    role = create_role()
-    grant(connection, role, *CLOSING)
-    close(connection)
-    opener = connect(user=role, password=role, application_name="month end")
-    now = opener.execute("SELECT now()").fetchone()[0]
-
-    result = reopen(opener)
-    opener.commit()
-
-    assert not is_closed(connection)
-    assert connection.execute(
-        "SELECT snapshot_month, operation, reason, invoked_by, application_name,"
-        " started_at >= %s AND finished_at >= started_at AND finished_at <= clock_timestamp()"
-        " FROM customer.monthly_snapshot_log WHERE log_id = %s",
-        [now, result["log_id"]],
-    ).fetchone() == (JANUARY, "reopen", "a mistake", role, "month end", True)
-
-
-@pytest.mark.parametrize("name", BY_PACKAGE)
-def test_who_may_write_but_not_close_is_told_who_closed(
-    connect, connection, filled, create_role, name
-):
-    closing, writing = create_role(), create_role()
-    grant(connection, closing, *CLOSING)
-    grant(
-        connection,
-        writing,
-        "refresh_monthly_snapshot(date)",
-        "restate_monthly_snapshot(date, text)",
-        "post_etl_hook(text, text)",
-    )
-    close(connect(autocommit=True, user=closing, password=closing))
-    writer = connect(
-        autocommit=True,
-        user=writing,
-        password=writing,
-        options="-c DateStyle=SQL,DMY -c TimeZone=Pacific/Kiritimati",
-    )
-
-    with pytest.raises(ObjectNotInPrerequisiteState, match=f"by {closing} at ") as caught:
-        change(writer, name)
-
-    assert refuses(caught.value, connection)
-    for function in ("close", "reopen"):
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            writer.execute(f"SELECT customer.{function}_snapshot_month('2026-01-31', 'why')")
+# --- Whoever has the table -----------------------------------------------------
 
 
 def test_who_may_write_the_table_is_stopped_by_its_triggers(
@@ -817,185 +559,18 @@ def test_who_may_write_the_table_is_stopped_by_its_triggers(
 ):
     """Whoever a site grants the table to: no right on the package's functions is needed."""
     role = create_role()
-    grant(connection, role)
-    connection.execute(sql.SQL(f"GRANT ALL ON {FACT} TO {{}}").format(sql.Identifier(role)))
+    connection.execute(
+        sql.SQL(f"GRANT USAGE ON SCHEMA customer TO {{0}}; GRANT ALL ON {FACT} TO {{0}}").format(
+            sql.Identifier(role)
+        )
+    )
     close(connection)
     before = rows(connection)
     writer = connect(autocommit=True, user=role, password=role)
 
     for name in BY_HAND:
-        with pytest.raises(ObjectNotInPrerequisiteState) as caught:
+        with pytest.raises(ObjectNotInPrerequisiteState):
             change(writer, name)
-        assert refuses(caught.value, connection)
 
     assert rows(connection) == before
     assert change(writer, "update", DECEMBER) == 2
-
-
-def test_closing_and_reopening_say_nothing_but_their_result(connection, filled):
-    notices = listen(connection)
-
-    close(connection)
-    reopen(connection)
-
-    assert notices == []
-
-
-# --- Dumps ----------------------------------------------------------------------
-
-STORED = (
-    ("fct_customer_business_monthly_status", "snapshot_month, company_id, product_line_code"),
-    ("monthly_snapshot_control", "snapshot_month"),
-    ("monthly_snapshot_log", "log_id"),
-)
-PACKAGE_TABLES = tuple(f"--table=customer.{table}" for table, _ in STORED)
-
-
-@pytest.fixture
-def closed(connection, filled) -> dict[str, Any]:
-    """December and January, of which January is closed."""
-    return close(connection)
-
-
-def everything(connection: psycopg.Connection) -> dict[str, list[tuple]]:
-    """The rows of the package's tables."""
-    return {
-        table: connection.execute(f"SELECT * FROM customer.{table} ORDER BY {order}").fetchall()
-        for table, order in STORED
-    }
-
-
-def must_work_as_before(name: str, original: psycopg.Connection) -> None:
-    """A restored database has what the original has, keeps its closed month, and goes on."""
-    with psycopg.connect(dbname=name, autocommit=True) as restored:
-        stored = everything(original)
-        assert [len(table) for table in stored.values()] == [4, 2, 3]
-        assert everything(restored) == stored
-        for change_name in CHANGES:
-            with pytest.raises(ObjectNotInPrerequisiteState) as caught:
-                change(restored, change_name)
-            assert refuses(caught.value, original)
-        assert everything(restored) == stored
-        last_log_id = stored["monthly_snapshot_log"][-1][0]
-        assert reopen(restored)["log_id"] > last_log_id
-        assert change(restored, "update") == 2
-
-
-@pytest.mark.distribution
-def test_full_dump_restores_a_closed_month(
-    database, connection, closed, create_test_database, tmp_path: Path
-):
-    dump = tmp_path / "all.dump"
-    succeed(run("pg_dump", "--format=custom", f"--file={dump}", database))
-    name = create_test_database("template0")
-
-    succeed(run("pg_restore", "--exit-on-error", f"--dbname={name}", dump))
-
-    must_work_as_before(name, connection)
-    succeed(sqitch(name, "verify"))
-
-
-@pytest.mark.distribution
-def test_plain_dump_restores_a_closed_month(
-    database, connection, closed, create_test_database, tmp_path: Path
-):
-    dump = tmp_path / "all.sql"
-    succeed(run("pg_dump", f"--file={dump}", database))
-    name = create_test_database("template0")
-
-    succeed(run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", name, "-f", dump))
-
-    must_work_as_before(name, connection)
-
-
-@pytest.fixture
-def new_home(create_test_database, package_template) -> str:
-    """A database with the package and the same customers, and nothing else."""
-    name = create_test_database(package_template)
-    with psycopg.connect(dbname=name) as connection:
-        for company_id in ("C1", "C2", "C3"):
-            Source(connection).contract(company_id)
-            Source(connection).detail(company_id, "100")
-    return name
-
-
-@pytest.mark.distribution
-@pytest.mark.parametrize("dumped", ["the package's tables", "the data alone", "everything"])
-def test_data_alone_is_restored_without_triggers(
-    database, connection, closed, new_home, tmp_path: Path, dumped
-):
-    dump = tmp_path / "data.dump"
-    what = {
-        "the package's tables": PACKAGE_TABLES,
-        "the data alone": ("--data-only", *PACKAGE_TABLES),
-        "everything": (),
-    }[dumped]
-    succeed(run("pg_dump", "--format=custom", f"--file={dump}", *what, database))
-    # pg_restore's names have no schema; the log's sequence is one of them.
-    tables = [f"--table={table}" for table, _ in STORED]
-
-    succeed(
-        run(
-            "pg_restore",
-            "--data-only",
-            "--disable-triggers",
-            "--single-transaction",
-            f"--dbname={new_home}",
-            *(
-                ["--schema=customer", *tables, "--table=monthly_snapshot_log_log_id_seq"]
-                if dumped == "everything"
-                else []
-            ),
-            dump,
-        )
-    )
-
-    must_work_as_before(new_home, connection)
-
-
-@pytest.mark.distribution
-def test_data_alone_does_not_restore_with_triggers(
-    database, connection, closed, new_home, tmp_path: Path
-):
-    """The guards make the control rows that are then restored a second time."""
-    dump = tmp_path / "data.dump"
-    succeed(
-        run(
-            "pg_dump", "--format=custom", f"--file={dump}", "--data-only", *PACKAGE_TABLES, database
-        )
-    )
-
-    result = run("pg_restore", "--data-only", "--single-transaction", f"--dbname={new_home}", dump)
-
-    assert "monthly_snapshot_control_pkey" in fail(result)
-    with psycopg.connect(dbname=new_home) as restored:
-        assert everything(restored) == {table: [] for table, _ in STORED}
-
-
-@pytest.mark.distribution
-def test_data_alone_is_not_restored_into_a_month_that_is_closed(
-    database, connection, closed, new_home, tmp_path: Path
-):
-    dump = tmp_path / "data.dump"
-    succeed(
-        run(
-            "pg_dump",
-            "--format=custom",
-            f"--file={dump}",
-            "--data-only",
-            "--table=customer.fct_customer_business_monthly_status",
-            database,
-        )
-    )
-    with psycopg.connect(dbname=new_home, autocommit=True) as target:
-        change(target, "refresh")
-        close(target)
-        before = everything(target)
-
-        result = run(
-            "pg_restore", "--data-only", "--single-transaction", f"--dbname={new_home}", dump
-        )
-
-        # Were it not closed, its rows would be there twice.
-        fail(result)
-        assert everything(target) == before

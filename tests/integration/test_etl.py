@@ -3,9 +3,7 @@
 It runs as a role with the rights to load and EXECUTE on customer.post_etl_hook, and no other.
 """
 
-import uuid
-from calendar import monthrange
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,10 +11,11 @@ from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+import support
 from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
-from support import NOTHING, SOURCES, STORED, Source, listen, psql, rows, stored, succeed
+from support import NOTHING, SOURCES, STORED, Source, grant, rows, stored, succeed
 
 JANUARY = date(2026, 1, 31)
 
@@ -242,24 +241,22 @@ def with_amount(file: File, portfolio: str, amount: str) -> File:
 
 
 @pytest.fixture(scope="module")
-def etl_role(common_database) -> Iterator[str]:
+def etl_role(common_database, create_common_role) -> str:
     """What a platform's ETL may do: load, and call the hook (granted by sql/grants.sql)."""
-    role = f"etl_{uuid.uuid4().hex[:12]}"
-    grants = """
-        CREATE ROLE {0} LOGIN PASSWORD {1};
-        ALTER ROLE {0} SET lock_timeout = '10s';
-        GRANT USAGE ON SCHEMA business TO {0};
-        GRANT SELECT, INSERT, DELETE ON business."规模明细" TO {0};
-        GRANT SELECT, INSERT ON customer."年金客户" TO {0};
-        GRANT SELECT, INSERT, UPDATE ON customer.customer_plan_contract TO {0};
-        GRANT USAGE ON SEQUENCE customer.customer_plan_contract_contract_id_seq TO {0};
-    """
+    role = create_common_role("etl")
     with psycopg.connect(dbname=common_database) as connection:
-        connection.execute(sql.SQL(grants).format(sql.Identifier(role), sql.Literal(role)))
-    succeed(psql(common_database, "-v", f"etl={role}", "-f", "sql/grants.sql"))
-    yield role
-    with psycopg.connect(dbname=common_database) as connection:
-        connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
+        connection.execute(
+            f"""
+            ALTER ROLE {role} SET lock_timeout = '10s';
+            GRANT USAGE ON SCHEMA business TO {role};
+            GRANT SELECT, INSERT, DELETE ON business."规模明细" TO {role};
+            GRANT SELECT, INSERT ON customer."年金客户" TO {role};
+            GRANT SELECT, INSERT, UPDATE ON customer.customer_plan_contract TO {role};
+            GRANT USAGE ON SEQUENCE customer.customer_plan_contract_contract_id_seq TO {role};
+            """
+        )
+    succeed(grant(common_database, etl=role))
+    return role
 
 
 @pytest.fixture
@@ -318,15 +315,7 @@ def snapshot(connection: psycopg.Connection) -> list[tuple]:
 
 def versions(connection: psycopg.Connection) -> dict[tuple[str, str], tuple]:
     """What changes of a stored row when it is written or locked."""
-    return {
-        (company_id, line): version
-        for company_id, line, *version in connection.execute(
-            """
-            SELECT company_id, product_line_code, ctid::text, xmin::text, xmax::text, updated_at
-            FROM customer.fct_customer_business_monthly_status
-            """
-        )
-    }
+    return {row[1:3]: row[3:] for row in support.versions(connection)}
 
 
 def log(connection: psycopg.Connection) -> list[dict[str, Any]]:
@@ -339,25 +328,6 @@ def log(connection: psycopg.Connection) -> list[dict[str, Any]]:
 # --- Loads that commit -------------------------------------------------------
 
 
-def test_the_role_of_these_tests_has_nothing_of_the_package_but_the_hook(etl):
-    functions = etl.connection.execute(
-        """
-        SELECT oid::regprocedure::text
-        FROM pg_proc
-        WHERE pronamespace = 'customer'::regnamespace
-            AND proname <> 'set_contract_updated_at'
-            AND has_function_privilege(oid, 'EXECUTE')
-        """
-    ).fetchall()
-    assert functions == [("customer.post_etl_hook(text,text)",)]
-    for table in STORED:
-        assert not etl.connection.execute(
-            "SELECT has_any_column_privilege(%s, 'SELECT, INSERT, UPDATE, REFERENCES')"
-            " OR has_table_privilege(%s, 'DELETE, TRUNCATE, TRIGGER')",
-            [table] * 2,
-        ).fetchone()[0]
-
-
 def test_a_load_and_its_snapshot_become_visible_together(connection, etl, etl_role):
     before = rows(connection, *STORED, *SOURCES)
     started_at = etl.connection.execute("SELECT CURRENT_TIMESTAMP").fetchone()[0]
@@ -367,7 +337,9 @@ def test_a_load_and_its_snapshot_become_visible_together(connection, etl, etl_ro
     assert rows(connection, *STORED, *SOURCES) == before
     etl.connection.commit()
     assert snapshot(connection) == JANUARY_SNAPSHOT
-    assert {updated_at for *_, updated_at in versions(connection).values()} == {started_at}
+    assert connection.execute(
+        "SELECT DISTINCT updated_at FROM customer.fct_customer_business_monthly_status"
+    ).fetchall() == [(started_at,)]
     (entry,) = log(connection)
     assert result == JANUARY_RESULT | {"log_id": entry["log_id"]}
     assert (entry["snapshot_month"], entry["operation"]) == (JANUARY, "refresh")
@@ -379,56 +351,6 @@ def test_a_load_and_its_snapshot_become_visible_together(connection, etl, etl_ro
     assert entry["invoked_by"] == etl_role
 
 
-def test_a_load_replaces_what_it_loads_and_keeps_contract_versions(connection, etl):
-    """A premise of the other tests: the ETL here does what the platform's does."""
-    etl.run(JANUARY_FILE)
-
-    assert connection.execute(
-        'SELECT "月度"::text, "计划代码", "期末资产规模" FROM business."规模明细"'
-        " WHERE \"产品线代码\" IN ('PL202', 'PL204')"
-        ' ORDER BY "月度", "计划代码" COLLATE "C", "组合代码", "期末资产规模"'
-    ).fetchall() == [
-        ("2025-12-31", "P1", Decimal("400000.0000")),
-        ("2026-01-01", "P1", Decimal("1000.1250")),
-        ("2026-01-01", "P1", Decimal("500.0000")),
-        ("2026-01-01", "P3", Decimal("0.3000")),
-        ("2026-01-01", "P3", None),
-        ("2026-01-01", "P4", Decimal("7.7700")),
-        ("2026-01-01", "P8", Decimal("90.0000")),
-        ("2026-01-31", "P2", Decimal("-20.0049")),
-        ("2026-02-01", "P1", Decimal("50000.0000")),
-    ]
-    assert connection.execute(
-        """
-        SELECT company_id, plan_code, product_line_code, is_strategic,
-            valid_from::text, valid_to::text
-        FROM customer.customer_plan_contract
-        ORDER BY company_id COLLATE "C", plan_code, product_line_code, valid_from
-        """
-    ).fetchall() == [
-        ("丙", "P7", "PL202", False, "2026-01-01", "9999-12-31"),
-        ("乙", "P2", "PL202", False, "2025-01-01", "9999-12-31"),
-        ("乙", "P3", "PL202", False, "2026-01-01", "9999-12-31"),
-        ("己", "P9", "PL202", True, "2025-01-01", "2025-12-31"),
-        ("戊", "P8", "PL204", False, "2025-01-01", "9999-12-31"),
-        ("甲", "P1", "PL201", False, "2026-01-01", "9999-12-31"),
-        ("甲", "P1", "PL202", False, "2025-01-01", "2025-12-31"),
-        ("甲", "P1", "PL202", True, "2026-01-01", "9999-12-31"),
-    ]
-
-
-def test_an_autocommitting_connection_in_a_transaction_block(connection, connect_etl):
-    etl = connect_etl(autocommit=True)
-    before = rows(connection, *STORED, *SOURCES)
-
-    with etl.connection.transaction():
-        result = etl.load(JANUARY_FILE)
-        assert rows(connection, *STORED, *SOURCES) == before
-
-    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
-    assert snapshot(connection) == JANUARY_SNAPSHOT
-
-
 def test_an_autocommitting_connection_without_a_transaction_block(connection, connect_etl):
     etl = connect_etl(autocommit=True)
 
@@ -437,52 +359,6 @@ def test_an_autocommitting_connection_without_a_transaction_block(connection, co
     assert stored(connection) == NOTHING
 
     result = etl.call_hook("annuity_performance", "202601")
-
-    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
-    assert snapshot(connection) == JANUARY_SNAPSHOT
-
-
-@pytest.mark.parametrize(
-    "arguments", [("annuity_performance",), ("annuity_performance", None)], ids=["omitted", "NULL"]
-)
-def test_an_etl_without_a_period_means_the_current_month(connection, etl, arguments):
-    # In the same transaction as the hook, so that it is the same day.
-    today = etl.connection.execute("SELECT CURRENT_DATE").fetchone()[0]
-    first_day = today.replace(day=1)
-    etl.replace_details(
-        tuple(detail._replace(月度=first_day) for detail in JANUARY_FILE.details[:2])
-    )
-    etl.sync_contracts(JANUARY_FILE.contracts[:1])
-
-    etl.call_hook(*arguments)
-    etl.connection.commit()
-
-    last_day = today.replace(day=monthrange(today.year, today.month)[1])
-    assert [row[:3] + row[9:] for row in snapshot(connection)] == [
-        (last_day, "甲", "PL202", Decimal("1500.13"), 1)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("time_zone", "date_style"),
-    [
-        ("UTC", "ISO, YMD"),
-        ("Pacific/Kiritimati", "German, DMY"),
-        ("America/Los_Angeles", "SQL, MDY"),
-        ("Pacific/Kiritimati", "Postgres, DMY"),
-        ("Asia/Shanghai", "ISO, DMY"),
-    ],
-)
-def test_time_zone_and_date_style_of_the_session_make_no_difference(
-    connection, connect_etl, time_zone, date_style
-):
-    options = f"-c TimeZone={time_zone} -c DateStyle={date_style}".replace(", ", ",\\ ")
-    etl = connect_etl(options=options)
-    assert etl.connection.execute(
-        "SELECT current_setting('TimeZone'), current_setting('DateStyle')"
-    ).fetchone() == (time_zone, date_style)
-
-    result = etl.run(JANUARY_FILE)
 
     assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
     assert snapshot(connection) == JANUARY_SNAPSHOT
@@ -532,20 +408,12 @@ def test_a_failure_after_the_hook_leaves_nothing(connection, connect_etl, is_fir
     assert len(log(connection)) == (0 if is_first else 1)
 
 
-def do_nothing(etl: Etl, owner: psycopg.Connection) -> None:
-    pass
-
-
 def close_january(etl: Etl, owner: psycopg.Connection) -> None:
     owner.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
 
 
 def empty_details(etl: Etl, owner: psycopg.Connection) -> None:
     etl.connection.execute('DELETE FROM business."规模明细"')
-
-
-def misspell_setting(etl: Etl, owner: psycopg.Connection) -> None:
-    etl.connection.execute("SET LOCAL customer.post_etl_hooks = maybe")
 
 
 FEBRUARY_FILE = replace(
@@ -555,79 +423,20 @@ FEBRUARY_FILE = replace(
 
 
 @pytest.mark.parametrize(
-    ("prepare", "file", "arguments", "sqlstate", "message", "hint"),
-    [
-        pytest.param(
-            close_january,
-            with_amount(JANUARY_FILE, "A", "2"),
-            ("annuity_performance", "202601"),
-            "55000",
-            "month 2026-01-31 is closed: by ",
-            "reopen_snapshot_month(DATE '2026-01-31', 'why')",
-            id="a closed month",
-        ),
-        pytest.param(
-            close_january,
-            JANUARY_FILE,
-            ("annuity_performance", "202601"),
-            "55000",
-            "month 2026-01-31 is closed: by ",
-            "reopen_snapshot_month(DATE '2026-01-31', 'why')",
-            id="a closed month, in which nothing would change",
-        ),
-        pytest.param(
-            empty_details,
-            FEBRUARY_FILE,
-            ("annuity_performance", "202601"),
-            "55000",
-            'business."规模明细" has no row for 2026-01-31',
-            "restate_monthly_snapshot(DATE '2026-01-31', 'why')",
-            id="the file of another month",
-        ),
-        pytest.param(
-            misspell_setting,
-            JANUARY_FILE,
-            ("annuity_performance", "202601"),
-            "22023",
-            'the setting customer.post_etl_hooks must be on or off, but is "maybe"',
-            "SET LOCAL customer.post_etl_hooks = off",
-            id="a senseless setting",
-        ),
-        pytest.param(
-            do_nothing,
-            JANUARY_FILE,
-            ("annuity_performance", "2026-01"),
-            "22023",
-            'the period must be six digits YYYYMM with a month 01 to 12, but is "2026-01"',
-            "such as 202601",
-            id="a bad period",
-        ),
-        pytest.param(
-            do_nothing,
-            JANUARY_FILE,
-            (None, "202601"),
-            "22004",
-            "the domain must not be NULL",
-            "'annuity_performance'",
-            id="no domain",
-        ),
-    ],
+    ("prepare", "file"),
+    [(close_january, with_amount(JANUARY_FILE, "A", "2")), (empty_details, FEBRUARY_FILE)],
+    ids=["a closed month", "the file of another month"],
 )
-def test_a_failure_in_the_hook_leaves_nothing_of_the_load(
-    connection, etl, prepare, file, arguments, sqlstate, message, hint
-):
+def test_a_failure_in_the_hook_leaves_nothing_of_the_load(connection, etl, prepare, file):
     etl.run(JANUARY_FILE)
     prepare(etl, connection)
     before = rows(connection, *STORED, *SOURCES)
 
-    with pytest.raises(psycopg.Error) as error:
-        etl.load(file, *arguments)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        etl.load(file)
     # Even an ETL that takes no notice of the error commits nothing.
     etl.connection.commit()
 
-    assert error.value.sqlstate == sqlstate
-    assert error.value.diag.message_primary.startswith(message)
-    assert hint in error.value.diag.message_hint
     assert rows(connection, *STORED, *SOURCES) == before
 
 
@@ -655,121 +464,18 @@ def test_the_same_file_again_changes_nothing(connection, etl):
     ]
 
 
-def without_detail(file: File, plan_code: str, portfolio: str) -> File:
-    return replace(
-        file,
-        details=tuple(
-            detail
-            for detail in file.details
-            if (detail.计划代码, detail.组合代码) != (plan_code, portfolio)
-        ),
-    )
-
-
-def with_contract(file: File, new: Contract) -> File:
-    """The file with one contract more, or another version of one that it has."""
-    others = tuple(
-        contract
-        for contract in file.contracts
-        if (contract.company_id, contract.plan_code, contract.product_line_code)
-        != (new.company_id, new.plan_code, new.product_line_code)
-    )
-    return replace(file, contracts=(*others, new))
-
-
-@pytest.mark.parametrize(
-    ("file", "changed_row", "changed_result"),
-    [
-        pytest.param(
-            with_amount(JANUARY_FILE, "A", "2000.1250"),
-            ("甲", "PL202", "企年受托", True, True, False, True, False, Decimal("2500.13"), 1),
-            {"upserted": 1, "updated": 1, "unchanged": 4, "aum_total": 2870.99},
-            id="another amount",
-        ),
-        pytest.param(
-            with_amount(JANUARY_FILE, "A", "1000.1299"),
-            None,
-            {"unchanged": 5},
-            id="another amount, the same to the cent",
-        ),
-        pytest.param(
-            without_detail(JANUARY_FILE, "P3", "C"),
-            ("乙", "PL202", "企年受托", False, False, False, False, True, Decimal("-20.00"), 2),
-            {"upserted": 1, "updated": 1, "unchanged": 4, "aum_total": 1870.69},
-            id="one row less",
-        ),
-        pytest.param(
-            with_contract(
-                JANUARY_FILE, Contract("戊", "P8", "PL204", "职年受托", is_strategic=True)
-            ),
-            ("戊", "PL204", "职年受托", True, False, False, False, False, Decimal("90.00"), 1),
-            {"upserted": 1, "updated": 1, "unchanged": 4},
-            id="a contract that became strategic",
-        ),
-        pytest.param(
-            with_contract(JANUARY_FILE, Contract("丁", "P5", "PL201", "企年投资")),
-            ("丁", "PL201", "企年投资", False, False, False, False, False, Decimal("11.00"), 1),
-            {
-                "total": 6,
-                "upserted": 1,
-                "inserted": 1,
-                "unchanged": 5,
-                "aum_total": 1881.99,
-                "aum_unattributed": 7.77,
-            },
-            id="one contract more",
-        ),
-    ],
-)
-def test_a_corrected_file_changes_just_its_rows(connection, etl, file, changed_row, changed_result):
+def test_a_corrected_file_changes_just_its_row(connection, etl):
     etl.run(JANUARY_FILE)
     before = versions(connection)
-    changed = [(JANUARY, *changed_row)] if changed_row else []
+    corrected = (JANUARY, "甲", "PL202", "企年受托", True, True, False, True, False)
 
-    result = etl.run(file)
+    result = etl.run(with_amount(JANUARY_FILE, "A", "2000.1250"))
 
-    nothing = {"upserted": 0, "inserted": 0, "updated": 0, "unchanged": 0}
-    assert result == JANUARY_RESULT | nothing | changed_result | {"log_id": result["log_id"]}
-    assert {row[1:3]: row for row in snapshot(connection)} == {
-        row[1:3]: row for row in JANUARY_SNAPSHOT + changed
-    }
+    assert (result["updated"], result["unchanged"], result["aum_total"]) == (1, 4, 2870.99)
+    assert snapshot(connection) == [*JANUARY_SNAPSHOT[:4], (*corrected, Decimal("2500.13"), 1)]
     after = versions(connection)
-    assert {key for key in after if after[key] != before.get(key)} == {row[1:3] for row in changed}
-    for *_, updated_at in (after[row[1:3]] for row in changed):
-        assert updated_at > max(version[-1] for version in before.values())
-
-
-def test_a_contract_that_left_the_file_leaves_its_row_and_is_counted(connection, etl):
-    etl.run(JANUARY_FILE)
-    before = versions(connection)
-    notices = listen(etl.connection)
-
-    result = etl.run(replace(JANUARY_FILE, contracts=JANUARY_FILE.contracts[:-1]))
-
-    assert (result["total"], result["unchanged"], result["stale"]) == (4, 4, 1)
-    assert (result["aum_total"], result["aum_unattributed"]) == (1780.99, 108.77)
-    assert versions(connection) == before
-    assert [
-        notice.message.split(" are ")[0] for notice in notices if notice.severity == "WARNING"
-    ] == ["1 stale rows of 2026-01-31"]
-
-
-def test_a_hook_before_the_contracts_shows_in_aum_unattributed(connection, etl):
-    etl.replace_details(JANUARY_FILE.details)
-    too_early = etl.call_hook("annuity_performance", "202601")
-    etl.sync_contracts(JANUARY_FILE.contracts)
-    in_time = etl.call_hook("annuity_performance", "202601")
-    etl.connection.commit()
-
-    # 300.555 of 甲 in PL201, who has no contract in that product line yet.
-    assert (too_early["aum_total"], too_early["aum_unattributed"]) == (1570.43, 319.33)
-    assert (in_time["aum_total"], in_time["aum_unattributed"]) == (1870.99, 18.77)
-    assert [entry["aum_unattributed"] for entry in log(connection)] == [
-        Decimal("319.33"),
-        Decimal("18.77"),
-    ]
-    # The contract that the sync closed was still current when the hook came too early.
-    assert (too_early["stale"], in_time["stale"]) == (0, 1)
+    assert after.pop(("甲", "PL202")) != before.pop(("甲", "PL202"))
+    assert after == before
 
 
 # --- Skipping ----------------------------------------------------------------
@@ -792,38 +498,3 @@ def test_the_setting_skips_the_transaction_that_makes_it_and_no_other(connection
 
     assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
     assert snapshot(connection) == JANUARY_SNAPSHOT
-
-
-def test_a_load_that_skips_the_hook_is_still_a_load(connection, etl):
-    etl.connection.execute("SET LOCAL customer.post_etl_hooks = off")
-    etl.run(JANUARY_FILE)
-
-    assert stored(connection) == NOTHING
-    assert connection.execute(
-        'SELECT sum("期末资产规模") FROM business."规模明细"'
-        " WHERE \"月度\" BETWEEN '2026-01-01' AND '2026-01-31'"
-    ).fetchone() == (Decimal("1889.7451"),)
-    assert connection.execute(
-        "SELECT count(*) FROM customer.customer_plan_contract WHERE valid_to = '9999-12-31'"
-    ).fetchone() == (6,)
-
-
-def test_the_setting_of_a_session_skips_all_its_transactions(connection, connect_etl):
-    etl = connect_etl(options="-c customer.post_etl_hooks=off")
-
-    assert [etl.run(JANUARY_FILE), etl.run(JANUARY_FILE)] == [SWITCHED_OFF, SWITCHED_OFF]
-
-    assert stored(connection) == NOTHING
-    etl.connection.execute("SET customer.post_etl_hooks = on")
-    assert etl.run(JANUARY_FILE)["status"] == "refreshed"
-
-
-@pytest.mark.parametrize("domain", ["annuity_income", "annual_award", "annual_loss"])
-def test_loads_of_other_domains_leave_the_snapshot_alone(connection, etl, domain):
-    etl.run(JANUARY_FILE)
-    before = stored(connection)
-
-    result = etl.run(with_amount(JANUARY_FILE, "A", "2"), domain)
-
-    assert result == {"status": "skipped", "reason": f"domain {domain} has no monthly snapshot"}
-    assert stored(connection) == before

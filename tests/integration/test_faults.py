@@ -2,7 +2,7 @@
 
 A refresh is held up at a known point by a lock that another session has, and broken off there.
 Afterwards the month is as it was, or complete; the log says the same; and the next refresh is
-right. Loads that fail are in test_etl.py, dumps of closed months in test_close.py.
+right. Loads that fail are in test_etl.py, dumps of the data alone in test_readme.py.
 
 SNAPSHOT_SOAK_SECONDS says for how long sessions and servers are killed at random moments.
 """
@@ -32,10 +32,12 @@ from psycopg.errors import (
 from support import (
     CONTROL,
     FACT,
+    KINDS,
     LOG,
     changes,
+    deploy_scripts,
     errors_in,
-    fail,
+    grant,
     psql,
     run,
     schema_dump,
@@ -281,37 +283,15 @@ class Break(NamedTuple):
     """A way to break off what a session does: by a setting of its own, or from outside."""
 
     error: type[psycopg.Error]
-    sqlstate: str
-    message: str
     setting: str | None = None
     function: str | None = None
 
 
 BREAKS = (
-    Break(
-        QueryCanceled,
-        "57014",
-        "canceling statement due to user request",
-        function="pg_cancel_backend",
-    ),
-    Break(
-        QueryCanceled,
-        "57014",
-        "canceling statement due to statement timeout",
-        setting="statement_timeout",
-    ),
-    Break(
-        LockNotAvailable,
-        "55P03",
-        "canceling statement due to lock timeout",
-        setting="lock_timeout",
-    ),
-    Break(
-        AdminShutdown,
-        "57P01",
-        "terminating connection due to administrator command",
-        function="pg_terminate_backend",
-    ),
+    Break(QueryCanceled, function="pg_cancel_backend"),
+    Break(QueryCanceled, setting="statement_timeout"),
+    Break(LockNotAvailable, setting="lock_timeout"),
+    Break(AdminShutdown, function="pg_terminate_backend"),
 )
 
 
@@ -335,13 +315,9 @@ def test_what_is_broken_off_leaves_nothing(connect, connection, start, case, poi
         if way.function is not None:
             wait_until(connection, is_blocked(pid, blocker.info.backend_pid), running)
             connection.execute(f"SELECT {way.function}({pid})")
-        with pytest.raises(way.error) as caught:
+        with pytest.raises(way.error):
             running.result(timeout=20)
 
-        assert (caught.value.sqlstate, caught.value.diag.message_primary) == (
-            way.sqlstate,
-            way.message,
-        )
         # Even while the other session is still there.
         assert outcome(before, state(connection), rows) == "as before"
         if writer.broken:
@@ -411,17 +387,11 @@ def test_out_of_room_for_temporary_files_is_a_clear_error_and_leaves_nothing(
         writer.execute(f"SET temp_file_limit = {limit}")
         try:
             writer.execute(call)
-        except ConfigurationLimitExceeded as error:
-            caught = error
+        except ConfigurationLimitExceeded:
+            refused += 1
         else:
             break
-        # PostgreSQL 18 has the setting in quotes.
-        assert (caught.sqlstate, caught.diag.message_primary.replace('"', "")) == (
-            "53400",
-            f"temporary file size exceeds temp_file_limit ({limit}kB)",
-        )
         assert outcome(before, state(connection), rows) == "as before"
-        refused += 1
 
     assert refused > 1
     if case != "validation":
@@ -735,34 +705,22 @@ def test_server_killed_at_any_moment_leaves_all_or_nothing(server):
 
 # --- Dumps -------------------------------------------------------------------
 
+CLOSED = month_number(1)
 RESTORE = {
     "plain": ("psql", "-X", "-q", "--set=ON_ERROR_STOP=1", "-f"),
     "custom": ("pg_restore", "--exit-on-error"),
 }
 
-KINDS = ("etl", "operator", "restater", "closer", "reader")
-
 
 @pytest.fixture
 def granted(database, connection, create_role) -> dict[str, str]:
-    """A month that is filled, and a role of each kind that sql/grants.sql knows."""
-    fill_sources(connection)
-    fill_months(connection, MONTH)
+    """Two months, the second of them closed, and a role of each kind that sql/grants.sql knows."""
+    fill_sources(connection, months=2)
+    fill_months(connection, MONTH, CLOSED)
+    connection.execute(f"SELECT customer.close_snapshot_month('{CLOSED}', 'published')")
     roles = {kind: create_role() for kind in KINDS}
-    succeed(
-        run(
-            *("psql", "-X", "-q", "-d", database, "-f", "sql/grants.sql"),
-            *(word for kind, role in roles.items() for word in ("-v", f"{kind}={role}")),
-        )
-    )
+    succeed(grant(database, **roles))
     return roles
-
-
-def verify(database: str) -> subprocess.CompletedProcess[str]:
-    """Every verify script, as Sqitch would run them; it takes longer."""
-    return psql(
-        database, *(word for change in changes() for word in ("-f", f"verify/{change}.sql"))
-    )
 
 
 @pytest.mark.distribution
@@ -770,7 +728,14 @@ def verify(database: str) -> subprocess.CompletedProcess[str]:
 def test_dump_restores_a_package_that_works(
     database, connection, connect, granted, create_test_database, tmp_path, form
 ):
-    """Functions, triggers, comments and rights; taken while a refresh is under way."""
+    """Functions, triggers, comments and rights; taken while a refresh is under way.
+
+    A site's own generated column stands in the way of a trigger that compares whole rows.
+    """
+    connection.execute(
+        f"ALTER TABLE {FACT} ADD IF NOT EXISTS million numeric"
+        " GENERATED ALWAYS AS (aum_balance / 1000000) STORED"
+    )
     before, rows = state(connection), rows_after(connection, refresh())
     connect().execute(refresh())
     dump = tmp_path / "dump"
@@ -780,7 +745,7 @@ def test_dump_restores_a_package_that_works(
     succeed(run(*RESTORE[form], dump, f"--dbname={name}"))
 
     assert schema_dump(name) == schema_dump(database)
-    succeed(verify(name))
+    succeed(deploy_scripts(name, folders=("verify",)))
 
     def session(kind: str) -> psycopg.Connection:
         role = granted[kind]
@@ -805,32 +770,28 @@ def test_dump_restores_a_package_that_works(
         hook = "SELECT customer.post_etl_hook('annuity_performance', '201001')"
         assert execute(etl, hook)["updated"] == 110
         assert (
-            execute(restored, f"SELECT min(updated_at) FROM {FACT} WHERE company_id > 'C0010'")
+            execute(
+                restored,
+                f"SELECT min(updated_at) FROM {FACT}"
+                f" WHERE company_id > 'C0010' AND snapshot_month = '{MONTH}'",
+            )
             > old
         )
         assert execute(restater, restate())["deleted"] == 10
         execute(closer, f"SELECT customer.close_snapshot_month('{MONTH}', 'published')")
-        for statement in (refresh(), f"UPDATE {FACT} SET plan_count = 9"):
+        for statement in (
+            refresh(),
+            refresh(CLOSED),
+            f"UPDATE {FACT} SET plan_count = 9 WHERE snapshot_month = '{MONTH}'",
+            f"UPDATE {FACT} SET plan_count = 9 WHERE snapshot_month = '{CLOSED}'",
+        ):
             with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is closed"):
                 restored.execute(statement)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             operator.execute(f"SELECT * FROM {FACT}")
-        assert execute(reader, f"SELECT count(*) FROM {FACT}") == 110
+        in_month = f"SELECT count(*) FROM {FACT} WHERE snapshot_month = '{MONTH}'"
+        assert execute(reader, in_month) == 110
         assert errors_in(reader, MONTH) == []
-
-
-@pytest.mark.distribution
-def test_restore_without_privileges_is_noticed_by_verify(
-    database, connection, granted, create_test_database, tmp_path
-):
-    """With --no-acl what was taken from PUBLIC comes back: PostgreSQL's default for functions."""
-    dump = tmp_path / "dump"
-    name = create_test_database("template0")
-    succeed(run("pg_dump", "--format=custom", f"--file={dump}", database))
-
-    succeed(run("pg_restore", "--exit-on-error", "--no-acl", "-d", name, dump))
-
-    assert "EXECUTE by PUBLIC" in fail(verify(name))
 
 
 def test_comparing_dumps_notices_damage(create_test_database, package_template):

@@ -5,12 +5,12 @@ that sql/grants.sql can give, a schema of its own and temporary objects, and set
 with the names of all that the package uses, which tell as whom they were called. The traps warn
 rather than write, because a warning also arrives from a call that fails.
 
-What each kind of role may do at all is in test_grants.py, settings that are merely unusual in
-test_environment.py.
+What each kind of role may do at all is in test_grants.py, who owns what and has which rights by
+deploying in pgTAP, settings that are merely unusual in test_environment.py.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import psycopg
@@ -20,20 +20,21 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from support import (
     CONTROL,
     FACT,
+    KINDS,
     LOG,
     Notice,
     Source,
     changes,
     deploy_scripts,
     empty,
+    grant,
+    grants,
     listen,
     psql,
     run,
     sqitch,
     succeed,
 )
-
-KINDS = ("etl", "operator", "restater", "closer", "reader")
 
 # No customer is called anything else, so that a leak shows.
 SECRET = "机密客户"
@@ -120,11 +121,11 @@ def read_catalog(connection: psycopg.Connection) -> Catalog:
             JOIN pg_type ON pg_type.oid = argument.type
         ) AS signature
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN typtype = 'p' THEN 'text' ELSE typname END AS result
+            SELECT CASE WHEN typtype IN ('p', 'c') THEN 'text' ELSE typname END AS result
             FROM pg_type
             WHERE pg_type.oid = prorettype
         ) AS returned
-        WHERE pronamespace = 'pg_catalog'::regnamespace
+        WHERE pronamespace IN ('pg_catalog'::regnamespace, 'customer'::regnamespace)
             AND proname = ANY (%(names)s)
             AND are_ordinary
         """,
@@ -270,11 +271,6 @@ def set_stage(connection: psycopg.Connection) -> None:
         source.detail(f"{SECRET}9", "7")
 
 
-def grant(database: str, **roles: str) -> None:
-    variables = [word for kind, role in roles.items() for word in ("-v", f"{kind}={role}")]
-    succeed(run("psql", "-X", "-q", "-d", database, *variables, "-f", "sql/grants.sql"))
-
-
 class Intruder(NamedTuple):
     """A role with every right that sql/grants.sql can give, and a schema of its own."""
 
@@ -286,7 +282,7 @@ class Intruder(NamedTuple):
 @pytest.fixture
 def intruder(database, connection, create_role, connect) -> Intruder:
     role = create_role()
-    grant(database, **dict.fromkeys(KINDS, role))
+    succeed(grant(database, **dict.fromkeys(KINDS, role)))
     schema = f"s_{role}"
     connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
 
@@ -446,50 +442,44 @@ def test_each_kind_of_trap_springs_where_a_function_is_careless(
         assert [line for line in sprung(notices) if line.endswith(f" sprung as {owner}")], kind
 
 
-FUNCTIONS = (
-    "close_snapshot_month(date, text)",
-    "contracts_as_of(date)",
-    "guard_closed_months()",
-    "lock_open_snapshot_month(date)",
-    "lock_snapshot_month(date)",
-    "period_to_snapshot_month(text)",
-    "post_etl_hook(text, text)",
-    "refresh_monthly_snapshot(date)",
-    "reopen_snapshot_month(date, text)",
-    "restate_monthly_snapshot(date, text)",
-    "set_snapshot_updated_at()",
-    "snapshot_month_of(date)",
-    "validate_monthly_snapshot(date)",
-    "write_monthly_snapshot(date, text, text)",
-)
-
-
 def test_traps_spring_in_each_function_without_its_search_path(connection, intruder, catalog):
     """A premise: it is the pinned search_path that keeps the package's functions out of them."""
     # A type of another name would be an error before anything is called.
     intruder.connect().execute(traps(catalog, intruder.schema, with_types=False))
     owner = connection.info.user
+    pinned = "SET search_path = pg_catalog, pg_temp"
+    functions = {
+        function
+        for (function,) in connection.execute(
+            "SELECT oid::regprocedure::text FROM pg_proc"
+            " WHERE pronamespace = 'customer'::regnamespace"
+            " AND 'search_path=pg_catalog, pg_temp' = ANY (proconfig)"
+            # Which nobody calls after deploying.
+            " AND prokind = 'f' AND proname <> 'missing_snapshot_sources'"
+        )
+    }
     fallen = set()
-    for function in FUNCTIONS:
+    for function in functions:
         set_stage(connection)
         connection.execute(
-            f"ALTER FUNCTION customer.{function} SET search_path = {intruder.schema}, pg_catalog"
+            f"ALTER FUNCTION {function} SET search_path = {intruder.schema}, pg_catalog"
         )
         session = intruder.connect()
         notices = listen(session)
         try:
             call_everything(session, connection)
         finally:
-            connection.execute(
-                f"ALTER FUNCTION customer.{function} SET search_path = pg_catalog, pg_temp"
-            )
+            connection.execute(f"ALTER FUNCTION {function} {pinned}")
         if [line for line in sprung(notices) if line.endswith(f" sprung as {owner}")]:
             fallen.add(function)
 
-    # These two name nothing that could be something else.
-    assert set(FUNCTIONS) - fallen == {
-        "refresh_monthly_snapshot(date)",
-        "set_snapshot_updated_at()",
+    # But for one these name nothing that could be something else.
+    assert functions - fallen == {
+        # An aggregate's trap, which takes no DISTINCT, is an error before it can spring.
+        "customer.check_snapshot_sources()",
+        "customer.refresh_monthly_snapshot(date)",
+        "customer.restate_monthly_snapshot(date,text)",
+        "customer.set_snapshot_updated_at()",
     }
 
 
@@ -546,81 +536,27 @@ def test_what_the_intruder_gives_as_an_argument_runs_as_the_intruder(
     ]
 
 
-def test_functions_of_the_same_name_do_not_come_between(connection, intruder):
-    """What is called with its schema is found there, whatever stands in other schemas."""
-    session = intruder.connect()
-    for name in ("refresh_monthly_snapshot", "write_monthly_snapshot", "lock_snapshot_month"):
-        body = SPRING.format(label=quoted(name), result="NULL")
-        session.execute(
-            f"CREATE FUNCTION {intruder.schema}.{name}(date) RETURNS jsonb LANGUAGE plpgsql {body}"
-        )
-    notices = listen(session)
-    session.execute(f"SET search_path = {intruder.schema}, customer")
-
-    assert session.execute(HOOK).fetchone()[0]["inserted"] == 6
-    assert sprung(notices) == []
-
-
 # --- Rights that are not there ------------------------------------------------
 
+# What the matrix of test_grants.py does not hold.
 ATTEMPTS = (
-    "CREATE FUNCTION customer.write_monthly_snapshot(date, varchar, varchar) RETURNS jsonb"
-    " LANGUAGE sql AS 'SELECT NULL::jsonb'",
     "CREATE OR REPLACE FUNCTION customer.post_etl_hook(text, text DEFAULT NULL) RETURNS jsonb"
     " LANGUAGE sql AS 'SELECT NULL::jsonb'",
-    "CREATE FUNCTION public.refresh_monthly_snapshot(date) RETURNS jsonb"
-    " LANGUAGE sql AS 'SELECT NULL::jsonb'",
-    "CREATE VIEW customer.own AS SELECT 1",
     "CREATE TYPE customer.own AS ENUM ()",
-    "ALTER FUNCTION customer.post_etl_hook(text, text) SET search_path = {schema}",
-    "ALTER FUNCTION customer.post_etl_hook(text, text) RESET ALL",
     "ALTER FUNCTION customer.post_etl_hook(text, text) OWNER TO {role}",
-    "ALTER FUNCTION customer.post_etl_hook(text, text) RENAME TO own",
     "ALTER FUNCTION customer.post_etl_hook(text, text) SET SCHEMA {schema}",
-    "ALTER FUNCTION customer.post_etl_hook(text, text) COST 1",
-    "COMMENT ON FUNCTION customer.post_etl_hook(text, text) IS 'own'",
     "DROP FUNCTION customer.post_etl_hook(text, text)",
-    f"ALTER TABLE {CONTROL} OWNER TO {{role}}",
-    f"ALTER TABLE {CONTROL} DISABLE ROW LEVEL SECURITY",
     f"CREATE POLICY own ON {CONTROL}",
-    "ALTER VIEW customer.monthly_status_trend RENAME TO own",
     "CREATE OR REPLACE VIEW customer.monthly_status_trend AS SELECT 1",
     "ALTER SCHEMA customer OWNER TO {role}",
-    "GRANT USAGE ON SCHEMA customer TO {role} WITH GRANT OPTION",
-    f"GRANT SELECT ON {LOG} TO PUBLIC",
-    f"REVOKE SELECT ON {FACT} FROM {{role}}",
     "GRANT EXECUTE ON FUNCTION customer.write_monthly_snapshot(date, text, text) TO {role}",
     "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} GRANT EXECUTE ON FUNCTIONS TO {role}",
     "REASSIGN OWNED BY {owner} TO {role}",
     "ALTER ROLE {owner} SET search_path = {schema}",
-    "SET ROLE {owner}",
-    "SET SESSION AUTHORIZATION {owner}",
-    "SET session_replication_role = replica",
     "SET plpgsql.variable_conflict = use_variable",
     "CREATE CAST (text AS date) WITH INOUT AS IMPLICIT",
     "CREATE EVENT TRIGGER own ON ddl_command_end EXECUTE FUNCTION {schema}.own()",
-    "CREATE RULE own AS ON INSERT TO customer.monthly_snapshot_log DO NOTHING",
 )
-
-
-def everything_of_the_package(connection: psycopg.Connection) -> list[tuple]:
-    """The catalog's rows of all that is in the package's schema."""
-    return connection.execute(
-        """
-        SELECT to_jsonb(t)::text FROM pg_proc AS t WHERE pronamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT concat(oid, relname, relowner, relacl, relrowsecurity, relhasrules, relhastriggers)
-        FROM pg_class AS t
-        WHERE relnamespace = 'customer'::regnamespace
-        UNION ALL
-        SELECT to_jsonb(t)::text FROM pg_namespace AS t WHERE nspname IN ('customer', 'public')
-        UNION ALL
-        SELECT to_jsonb(t)::text FROM pg_default_acl AS t
-        UNION ALL
-        SELECT description FROM pg_description WHERE classoid = 'pg_proc'::regclass
-        ORDER BY 1
-        """
-    ).fetchall()
 
 
 def test_the_intruder_can_change_nothing_of_the_package(connection, intruder):
@@ -629,30 +565,14 @@ def test_the_intruder_can_change_nothing_of_the_package(connection, intruder):
         f"CREATE FUNCTION {intruder.schema}.own() RETURNS event_trigger LANGUAGE plpgsql"
         " AS 'BEGIN END'"
     )
-    before = everything_of_the_package(connection)
     names = {
         "schema": intruder.schema,
         "role": intruder.role,
-        "owner": quote_name(connection.info.user),
+        "owner": sql.Identifier(connection.info.user).as_string(None),
     }
-    notices = listen(session)
-
-    not_refused = []
     for attempt in ATTEMPTS:
-        try:
+        with pytest.raises(InsufficientPrivilege):
             session.execute(attempt.format(**names))
-        except InsufficientPrivilege:
-            continue
-        not_refused.append(attempt.partition(" ")[0])
-
-    # Whoever has a right, but not to pass it on, is warned, and nothing is done.
-    assert set(not_refused) <= {"GRANT", "REVOKE"}
-    assert {notice.sqlstate for notice in notices} <= {"01006", "01007"}
-    assert everything_of_the_package(connection) == before
-
-
-def quote_name(name: str) -> str:
-    return sql.Identifier(name).as_string(None)
 
 
 # --- Texts and settings -------------------------------------------------------
@@ -663,113 +583,67 @@ NASTY = {
     "dollars": "$$ $1 ${1} $trap$ $$; SELECT 1/0; $$",
     "formats": "% %s %I %L %1$s %% %n {0} {month} {violations} {aum}",
     "backslashes": r"\ \\ \' \n \x00 \u0000 E'\'' \b \' " + "\\",
-    "line breaks": "a\n-- b\r\n/* c */\r\td\x0b\x0c\x1b[31m\x7f",
     "Unicode": "\u202e\ufeff\u200b\U0001f4a3 机密 \u0301",
-    "long": "'%$$\\\n" * 170_000,
+    "long": "'%$$\\" * 200,
 }
-every_nasty_text = pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
 
 
-@every_nasty_text
-def test_reasons_and_notes_are_kept_word_for_word(connection, intruder, text):
-    """As a parameter and as a literal, they are data and nothing else."""
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+def test_texts_of_the_caller_are_data(connection, intruder, text):
+    """As a parameter and as a literal; what the log keeps it keeps word for word."""
     session = intruder.connect()
+    # PostgreSQL shortens it and replaces what is not ASCII; what is left is kept.
+    session.execute("SELECT set_config('application_name', %s, FALSE)", [text])
+    application = session.execute("SHOW application_name").fetchone()[0]
     session.execute(REFRESH)
-    for statement in (
-        "SELECT customer.restate_monthly_snapshot('2026-01-31', {})",
-        "SELECT customer.close_snapshot_month('2026-01-31', {})",
-        "SELECT customer.reopen_snapshot_month('2026-01-31', {})",
-    ):
-        if "close" in statement:
-            session.execute(statement.format("%s"), [text])
-        else:
-            session.execute(sql.SQL(statement).format(sql.Literal(text)))
-        assert connection.execute(
-            f"SELECT reason FROM {LOG} ORDER BY log_id DESC LIMIT 1"
-        ).fetchone() == (text,)
-        if "close" in statement:
-            assert connection.execute(
-                f"SELECT close_note FROM {CONTROL} WHERE closed_at IS NOT NULL"
-            ).fetchone() == (text,)
+    for name in ("restate_monthly_snapshot", "close_snapshot_month", "reopen_snapshot_month"):
+        if name == "close_snapshot_month":
+            session.execute(f"SELECT customer.{name}('2026-01-31', %s)", [text])
             with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
                 session.execute(REFRESH)
             assert caught.value.diag.message_primary.endswith(f" UTC ({text})")
-            assert caught.value.diag.message_hint == (
-                "If its published numbers must change:"
-                " SELECT customer.reopen_snapshot_month(DATE '2026-01-31', 'why');"
+        else:
+            session.execute(
+                sql.SQL(f"SELECT customer.{name}('2026-01-31', {{}})").format(sql.Literal(text))
             )
+        assert connection.execute(
+            f"SELECT reason, application_name FROM {LOG} ORDER BY log_id DESC LIMIT 1"
+        ).fetchone() == (text, application)
 
-    assert connection.execute(f"SELECT count(*) FROM {LOG}").fetchone() == (4,)
-
-
-@every_nasty_text
-def test_periods_domains_and_settings_are_data(connection, intruder, text):
-    session = intruder.connect()
-    refused = {
-        "SELECT customer.post_etl_hook('annuity_performance', %s)": (
-            f'the period must be six digits YYYYMM with a month 01 to 12, but is "{text}"'
-        ),
-        "SELECT customer.period_to_snapshot_month(%s)": (
-            f'the period must be six digits YYYYMM with a month 01 to 12, but is "{text}"'
-        ),
-    }
-    for statement, message in refused.items():
+    skipped = session.execute("SELECT customer.post_etl_hook(%s, '202601')", [text]).fetchone()[0]
+    assert skipped == {"status": "skipped", "reason": f"domain {text} has no monthly snapshot"}
+    bad_period = f'the period must be six digits YYYYMM with a month 01 to 12, but is "{text}"'
+    bad_setting = f'the setting customer.post_etl_hooks must be on or off, but is "{text}"'
+    for statement, values, message in (
+        ("SELECT customer.period_to_snapshot_month(%s)", [text], bad_period),
+        ("SELECT customer.post_etl_hook('annuity_performance', %s)", [text], bad_period),
+        (HOOK, [], bad_setting),
+    ):
+        if message == bad_setting:
+            session.execute("SELECT set_config('customer.post_etl_hooks', %s, FALSE)", [text])
         with pytest.raises(InvalidParameterValue) as caught:
-            session.execute(statement, [text])
+            session.execute(statement, values or None)
         assert caught.value.diag.message_primary == message
-
-    assert session.execute("SELECT customer.post_etl_hook(%s, '202601')", [text]).fetchone()[0] == {
-        "status": "skipped",
-        "reason": f"domain {text} has no monthly snapshot",
-    }
-
-    session.execute("SELECT set_config('customer.post_etl_hooks', %s, FALSE)", [text])
-    with pytest.raises(InvalidParameterValue) as caught:
-        session.execute(HOOK)
-    assert caught.value.diag.message_primary == (
-        f'the setting customer.post_etl_hooks must be on or off, but is "{text}"'
-    )
-    assert connection.execute(f"SELECT count(*) FROM {LOG}").fetchone() == (0,)
-
-
-@every_nasty_text
-def test_name_of_the_application_is_data(connection, intruder, text):
-    """PostgreSQL shortens it and replaces what is not ASCII; what is left is kept."""
-    session = intruder.connect()
-    session.execute("SELECT set_config('application_name', %s, FALSE)", [text])
-    kept = session.execute("SHOW application_name").fetchone()[0]
-    assert len(kept) < 300
-
-    for statement in (HOOK, RESTATE, CLOSE, REOPEN):
-        session.execute(statement)
-
-    assert connection.execute(
-        f"SELECT application_name, count(*) FROM {LOG} GROUP BY application_name"
-    ).fetchall() == [(kept, 4)]
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT customer.restate_monthly_snapshot('2026-01-31', %s)",
-        "SELECT customer.post_etl_hook('annuity_performance', %s)",
-    ],
-)
-def test_text_with_a_null_character_does_not_get_through(intruder, statement):
-    session = intruder.connect()
-    with pytest.raises(psycopg.DataError):
-        session.execute(statement, ["202601\x00"])
+    assert connection.execute(f"SELECT count(*) FROM {LOG}").fetchone() == (4,)
 
 
 # --- What the intruder is told -----------------------------------------------
 
-WHO_MAY_CALL_ONLY = tuple(kind for kind in KINDS if kind != "reader")
+DIAGNOSTICS = (
+    "message_primary",
+    "message_detail",
+    "message_hint",
+    "context",
+    "internal_query",
+    "column_name",
+    "constraint_name",
+)
 
 
 def test_who_may_only_call_is_told_of_no_customer(database, connection, create_role, connect):
     """Not by results, messages, hints or errors, whatever is odd about the month."""
     role = create_role()
-    grant(database, **dict.fromkeys(WHO_MAY_CALL_ONLY, role))
+    succeed(grant(database, **{kind: role for kind in KINDS if kind != "reader"}))
     session = connect(user=role, password=role, autocommit=True)
     session.execute("SET client_min_messages = debug5; SET plpgsql.print_strict_params = on")
     notices = listen(session)
@@ -787,23 +661,8 @@ def test_who_may_only_call_is_told_of_no_customer(database, connection, create_r
     assert "snapshot of 2026-01-31: 6 rows" in everything
     assert "permission denied for function validate_monthly_snapshot" in everything
     assert SECRET not in everything
-    assert "98765432" not in everything.replace(total_of_january(), "")
-
-
-DIAGNOSTICS = (
-    "message_primary",
-    "message_detail",
-    "message_hint",
-    "context",
-    "internal_query",
-    "column_name",
-    "constraint_name",
-)
-
-
-def total_of_january() -> str:
-    """The total of all customers' AUM, which the result does tell."""
-    return "4938271620"
+    # The total of all customers' AUM is what the result does tell.
+    assert "98765432" not in everything.replace("4938271620", "")
 
 
 def test_the_reader_is_told_of_customers(connection, intruder):
@@ -815,338 +674,49 @@ def test_the_reader_is_told_of_customers(connection, intruder):
     assert SECRET in str(session.execute(VALIDATE).fetchall())
 
 
-# --- The whole catalog --------------------------------------------------------
-
-OBJECTS = """
-    SELECT 'pg_class'::regclass AS classid, oid AS objid, relowner AS owner,
-        coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))
-            AS rights
-    FROM pg_class
-    WHERE relkind NOT IN ('i', 'I', 't')
-    UNION ALL
-    SELECT 'pg_proc'::regclass, oid, proowner, coalesce(proacl, acldefault('f', proowner))
-    FROM pg_proc
-    UNION ALL
-    -- Row types and array types go with what they are of.
-    SELECT 'pg_type'::regclass, pg_type.oid, typowner, coalesce(typacl, acldefault('T', typowner))
-    FROM pg_type
-    LEFT JOIN pg_class ON pg_class.oid = typrelid
-    WHERE typcategory <> 'A'
-        AND coalesce(relkind, 'c') = 'c'
-    UNION ALL
-    SELECT 'pg_namespace'::regclass, oid, nspowner, coalesce(nspacl, acldefault('n', nspowner))
-    FROM pg_namespace
-    UNION ALL
-    SELECT 'pg_language'::regclass, oid, lanowner, coalesce(lanacl, acldefault('l', lanowner))
-    FROM pg_language
-    UNION ALL
-    SELECT 'pg_foreign_data_wrapper'::regclass, oid, fdwowner, fdwacl
-    FROM pg_foreign_data_wrapper
-    UNION ALL
-    SELECT 'pg_foreign_server'::regclass, oid, srvowner, srvacl
-    FROM pg_foreign_server
-    UNION ALL
-    SELECT 'pg_largeobject'::regclass, oid, lomowner, lomacl
-    FROM pg_largeobject_metadata
-    UNION ALL
-    SELECT 'pg_operator'::regclass, oid, oprowner, NULL FROM pg_operator
-    UNION ALL
-    SELECT 'pg_collation'::regclass, oid, collowner, NULL FROM pg_collation
-    UNION ALL
-    SELECT 'pg_opclass'::regclass, oid, opcowner, NULL FROM pg_opclass
-    UNION ALL
-    SELECT 'pg_opfamily'::regclass, oid, opfowner, NULL FROM pg_opfamily
-    UNION ALL
-    SELECT 'pg_statistic_ext'::regclass, oid, stxowner, NULL FROM pg_statistic_ext
-    UNION ALL
-    SELECT 'pg_event_trigger'::regclass, oid, evtowner, NULL FROM pg_event_trigger
-    UNION ALL
-    SELECT 'pg_publication'::regclass, oid, pubowner, NULL FROM pg_publication
-    UNION ALL
-    SELECT 'pg_extension'::regclass, oid, extowner, NULL FROM pg_extension
-"""
-
-COMPLAINTS = f"""
-    WITH object AS (
-        SELECT *, pg_describe_object(classid, objid, 0) AS name
-        FROM ({OBJECTS}) AS object
-        -- What initdb makes has lower numbers.
-        WHERE objid >= 16384
-    ),
-    package AS (
-        SELECT *
-        FROM object
-        WHERE name <> ALL (%(platform)s)
-            AND name NOT LIKE '%%sqitch%%'
-    )
-    SELECT name, 'belongs to ' || owner::regrole
-    FROM package
-    WHERE owner <> %(owner)s::regrole
-    UNION ALL
-    SELECT name, 'PUBLIC has ' || privilege_type
-    FROM package
-    CROSS JOIN aclexplode(rights)
-    WHERE grantee = 0
-    UNION ALL
-    SELECT name, format('PUBLIC has %%s on column %%s', privilege_type, attname)
-    FROM package
-    JOIN pg_attribute ON attrelid = objid AND classid = 'pg_class'::regclass
-    CROSS JOIN aclexplode(attacl)
-    WHERE grantee = 0
-    UNION ALL
-    SELECT name, CASE WHEN prosecdef THEN 'definer' ELSE 'invoker' END || ' without its search_path'
-    FROM package
-    JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
-    WHERE prokind <> 'a'
-        AND NOT EXISTS (
-            SELECT FROM unnest(proconfig) AS setting
-            WHERE setting = 'search_path=pg_catalog, pg_temp'
-        )
-    UNION ALL
-    SELECT name, 'executes a text'
-    FROM package
-    JOIN pg_proc ON pg_proc.oid = objid AND classid = 'pg_proc'::regclass
-    WHERE prosrc ~* '\\mexecute\\M'
-    UNION ALL
-    -- Whoever could create there could plant what is called by its schema.
-    SELECT pg_describe_object('pg_namespace'::regclass, oid, 0), 'others may create in it'
-    FROM pg_namespace
-    CROSS JOIN aclexplode(nspacl)
-    WHERE nspname = 'customer'
-        AND privilege_type = 'CREATE'
-        AND grantee NOT IN (nspowner, %(owner)s::regrole)
-    ORDER BY 1, 2
-"""
+# --- Deploying ----------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def platform(source_template) -> list[str]:
-    """What there is without the package."""
-    with psycopg.connect(dbname=source_template) as connection:
-        return [
-            name
-            for (name,) in connection.execute(
-                f"SELECT pg_describe_object(classid, objid, 0) FROM ({OBJECTS}) AS object"
-                " WHERE objid >= 16384"
-            )
-        ]
-
-
-def complaints(
-    connection: psycopg.Connection, platform: list[str], owner: str
-) -> list[tuple[str, str]]:
-    """What is wrong with the rights and owners of the package's objects, all of them."""
-    return connection.execute(
-        COMPLAINTS, {"platform": platform, "owner": quote_name(owner)}
-    ).fetchall()
-
-
-@pytest.fixture
-def fresh(package_template) -> Iterator[psycopg.Connection]:
-    """The package as it was deployed; what is done to it is undone."""
-    with psycopg.connect(dbname=package_template) as connection:
-        yield connection
-        connection.rollback()
-
-
-def test_rights_and_owners_are_right_over_the_whole_catalog(fresh, platform):
-    assert complaints(fresh, platform, fresh.info.user) == []
-
-
-def test_nobody_but_the_owner_is_given_anything_by_deploying(fresh, platform):
+def test_no_function_executes_a_text(connection):
     assert (
-        fresh.execute(
-            f"""
-            SELECT pg_describe_object(classid, objid, 0), grantee::regrole, privilege_type
-            FROM ({OBJECTS}) AS object
-            CROSS JOIN aclexplode(rights)
-            WHERE objid >= 16384
-                AND grantee <> owner
-                AND pg_describe_object(classid, objid, 0) <> ALL (%s)
-                AND pg_describe_object(classid, objid, 0) NOT LIKE '%%sqitch%%'
-            """,
-            [platform],
+        connection.execute(
+            "SELECT oid::regprocedure FROM pg_proc"
+            " WHERE pronamespace = 'customer'::regnamespace AND prosrc ~* '\\mexecute\\M'"
+            # Nobody but the owner may call the one, whose arguments are no text; the other only
+            # says the word.
+            " AND proname NOT IN ('revoke_default_grants', 'verify_function')"
         ).fetchall()
         == []
     )
 
 
-PINNED = "SET search_path = pg_catalog, pg_temp"
-NO_RIGHTS = "REVOKE ALL ON FUNCTION customer.new() FROM PUBLIC"
-
-# New objects that forget something, and what is to be said of them.
-FORGETFUL = {
-    "function that forgets PUBLIC": (
-        f"CREATE FUNCTION customer.new() RETURNS int {PINNED} LANGUAGE sql AS 'SELECT 1'",
-        [("function customer.new()", "PUBLIC has EXECUTE")],
-    ),
-    "definer that forgets its search_path": (
-        "CREATE FUNCTION customer.new() RETURNS int SECURITY DEFINER LANGUAGE sql AS 'SELECT 1';"
-        + NO_RIGHTS,
-        [("function customer.new()", "definer without its search_path")],
-    ),
-    "definer that forgets pg_temp": (
-        "CREATE FUNCTION customer.new() RETURNS int SECURITY DEFINER SET search_path = pg_catalog"
-        f" LANGUAGE sql AS 'SELECT 1'; {NO_RIGHTS}",
-        [("function customer.new()", "definer without its search_path")],
-    ),
-    "definer with more in its search_path": (
-        "CREATE FUNCTION customer.new() RETURNS int SECURITY DEFINER"
-        " SET search_path = pg_catalog, customer, pg_temp"
-        f" LANGUAGE sql AS 'SELECT 1'; {NO_RIGHTS}",
-        [("function customer.new()", "definer without its search_path")],
-    ),
-    "invoker that forgets its search_path": (
-        f"CREATE FUNCTION customer.new() RETURNS int LANGUAGE sql AS 'SELECT 1'; {NO_RIGHTS}",
-        [("function customer.new()", "invoker without its search_path")],
-    ),
-    "definer that executes a text": (
-        f"CREATE FUNCTION customer.new() RETURNS void SECURITY DEFINER {PINNED} LANGUAGE plpgsql"
-        f" AS 'BEGIN EXECUTE ''SELECT 1''; END'; {NO_RIGHTS}",
-        [("function customer.new()", "executes a text")],
-    ),
-    # A definer may call it, as refreshing does with what writes.
-    "invoker that executes a text": (
-        f"CREATE FUNCTION customer.new() RETURNS void {PINNED} LANGUAGE plpgsql"
-        f" AS 'BEGIN EXECUTE ''SELECT 1''; END'; {NO_RIGHTS}",
-        [("function customer.new()", "executes a text")],
-    ),
-    "procedure that forgets all": (
-        "CREATE PROCEDURE customer.new() LANGUAGE sql AS 'SELECT 1'",
-        [
-            ("function customer.new()", "PUBLIC has EXECUTE"),
-            ("function customer.new()", "invoker without its search_path"),
-        ],
-    ),
-    "aggregate that forgets PUBLIC": (
-        "CREATE AGGREGATE customer.new(int) (SFUNC = int4pl, STYPE = int)",
-        [("function customer.new(integer)", "PUBLIC has EXECUTE")],
-    ),
-    "table that all may read": (
-        "CREATE TABLE customer.new (); GRANT SELECT ON customer.new TO PUBLIC",
-        [("table customer.new", "PUBLIC has SELECT")],
-    ),
-    "column that all may read": (
-        "CREATE TABLE customer.new (x int); GRANT SELECT (x) ON customer.new TO PUBLIC",
-        [("table customer.new", "PUBLIC has SELECT on column x")],
-    ),
-    "view that all may read": (
-        "CREATE VIEW customer.new AS SELECT 1; GRANT SELECT ON customer.new TO PUBLIC",
-        [("view customer.new", "PUBLIC has SELECT")],
-    ),
-    "materialized view elsewhere that all may read": (
-        "CREATE MATERIALIZED VIEW public.new AS SELECT 1; GRANT SELECT ON public.new TO PUBLIC",
-        [("materialized view new", "PUBLIC has SELECT")],
-    ),
-    "sequence that all may use": (
-        "CREATE SEQUENCE customer.new; GRANT USAGE ON SEQUENCE customer.new TO PUBLIC",
-        [("sequence customer.new", "PUBLIC has USAGE")],
-    ),
-    "type that forgets PUBLIC": (
-        "CREATE TYPE customer.new AS ENUM ('a')",
-        [("type customer.new", "PUBLIC has USAGE")],
-    ),
-    "domain that forgets PUBLIC": (
-        "CREATE DOMAIN customer.new AS text",
-        [("type customer.new", "PUBLIC has USAGE")],
-    ),
-    "schema that all may use": (
-        "CREATE SCHEMA new; GRANT USAGE ON SCHEMA new TO PUBLIC",
-        [("schema new", "PUBLIC has USAGE")],
-    ),
-    "schema in which all may create": (
-        "GRANT CREATE ON SCHEMA customer TO PUBLIC",
-        [("schema customer", "others may create in it")],
-    ),
-    "table of somebody else": (
-        "CREATE TABLE customer.new (); ALTER TABLE customer.new OWNER TO {role}",
-        [("table customer.new", "belongs to {role}")],
-    ),
-    "function of somebody else": (
-        f"CREATE FUNCTION customer.new() RETURNS int {PINNED} LANGUAGE sql AS 'SELECT 1';"
-        f"{NO_RIGHTS}; ALTER FUNCTION customer.new() OWNER TO {{role}}",
-        [("function customer.new()", "belongs to {role}")],
-    ),
-    "operator of somebody else": (
-        "CREATE OPERATOR customer.=== (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text);"
-        "ALTER OPERATOR customer.=== (text, text) OWNER TO {role}",
-        [("operator customer.===(text,text)", "belongs to {role}")],
-    ),
-    "statistics of somebody else": (
-        f"CREATE STATISTICS customer.new ON company_id, snapshot_month FROM {FACT};"
-        "ALTER STATISTICS customer.new OWNER TO {role}",
-        [("statistics object customer.new", "belongs to {role}")],
-    ),
-    "known function that PUBLIC is given": (
-        "GRANT EXECUTE ON FUNCTION customer.write_monthly_snapshot(date, text, text) TO PUBLIC",
-        [("function customer.write_monthly_snapshot(date,text,text)", "PUBLIC has EXECUTE")],
-    ),
-    "known function that loses its search_path": (
-        "ALTER FUNCTION customer.guard_closed_months() RESET search_path",
-        [("function customer.guard_closed_months()", "definer without its search_path")],
-    ),
-}
-
-
-@pytest.mark.parametrize(("statement", "expected"), FORGETFUL.values(), ids=FORGETFUL.keys())
-def test_a_new_object_that_forgets_something_is_complained_of(
-    create_role, fresh, platform, statement, expected
+@pytest.mark.distribution
+def test_deploying_and_restoring_leave_public_no_right_whatever_is_the_default(
+    create_test_database, source_template, tmp_path
 ):
-    role = create_role()
-    fresh.execute(statement.format(role=role))
-
-    assert complaints(fresh, platform, fresh.info.user) == [
-        (name, what.format(role=role)) for name, what in expected
-    ]
-
-
-# --- Deploying ----------------------------------------------------------------
-
-
-KINDS_OF_OBJECTS = ("TABLES", "SEQUENCES", "FUNCTIONS", "TYPES", "SCHEMAS")
-
-
-@pytest.fixture(scope="module")
-def generous_database(create_database, source_template, platform) -> str:
-    """Deployed where everything new is granted to PUBLIC."""
-    name = create_database(source_template)
+    name, restored = create_test_database(source_template), create_test_database("template0")
+    dump = tmp_path / "dump"
     with psycopg.connect(dbname=name) as connection:
-        for kind in KINDS_OF_OBJECTS:
+        before = grants(connection)
+        for kind in ("TABLES", "SEQUENCES", "FUNCTIONS", "TYPES", "SCHEMAS"):
             connection.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO PUBLIC")
-        for kind in KINDS_OF_OBJECTS[:3]:
+        for kind in ("TABLES", "SEQUENCES", "FUNCTIONS"):
             connection.execute(
                 f"ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT ALL ON {kind} TO PUBLIC"
             )
+
     succeed(deploy_scripts(name))
-    return name
+    succeed(run("pg_dump", "--format=custom", f"--file={dump}", name))
+    succeed(run("pg_restore", "--exit-on-error", "-d", restored, dump))
 
-
-def test_deploying_ends_without_rights_of_public_whatever_is_the_default(
-    generous_database, platform
-):
-    with psycopg.connect(dbname=generous_database) as connection:
-        assert complaints(connection, platform, connection.info.user) == []
-
-
-@pytest.mark.distribution
-@pytest.mark.parametrize("form", ["plain", "custom"])
-def test_restoring_ends_without_rights_of_public(
-    create_test_database, generous_database, platform, tmp_path, form
-):
-    dump = tmp_path / "dump"
-    succeed(run("pg_dump", f"--format={form}", f"--file={dump}", generous_database))
-    name = create_test_database("template0")
-    if form == "plain":
-        succeed(psql(name, "-f", dump))
-    else:
-        succeed(run("pg_restore", "--exit-on-error", "-d", name, dump))
-
-    with psycopg.connect(dbname=name) as connection:
-        assert complaints(connection, platform, connection.info.user) == []
+    for database in (name, restored):
+        with psycopg.connect(dbname=database) as connection:
+            made = set(grants(connection)) - set(before)
+        assert {item[0] for item in made if item[2] == "-"} == {"default privileges"}
 
 
 def test_deployer_needs_no_more_than_the_readme_says(
-    create_test_database, source_template, create_role, platform
+    create_test_database, source_template, create_role
 ):
     """Not a superuser, not the owner of anything; and then a whole life."""
     name = create_test_database(source_template)
@@ -1175,9 +745,13 @@ def test_deployer_needs_no_more_than_the_readme_says(
         succeed(sqitch(name, "deploy", **as_owner))
 
         connection.execute(f"REVOKE CREATE ON SCHEMA customer FROM {owner}")
-        assert complaints(connection, platform, owner) == []
+        assert connection.execute(
+            "SELECT count(*) FROM pg_proc WHERE pronamespace = 'customer'::regnamespace"
+            " AND proname <> 'set_contract_updated_at' AND proowner <> %s::regrole",
+            [owner],
+        ).fetchone() == (0,)
         # By a superuser: the schema is not the deployer's to grant.
-        grant(name, **roles)
+        succeed(grant(name, **roles))
 
         def call(kind: str, statement: str) -> Any:
             role = roles[kind]
@@ -1266,33 +840,24 @@ def test_what_was_planted_would_be_seen(open_database):
         connection.rollback()
 
 
-@pytest.mark.parametrize("folder", ["verify", "revert"])
-def test_nothing_that_an_intruder_planted_runs_when_verifying_or_reverting(
-    create_test_database, package_template, create_role, catalog, folder
-):
-    name = create_test_database(package_template)
-    role = create_role()
-    with psycopg.connect(dbname=name) as connection:
-        connection.execute(OPEN_PUBLIC)
-    with psycopg.connect(dbname=name, user=role, password=role) as connection:
-        connection.execute(traps(catalog, "public"))
-    scripts = changes() if folder == "verify" else changes()[::-1]
-    arguments = [word for change in scripts for word in ("-f", f"{folder}/{change}.sql")]
-
-    result = psql(name, *arguments)
-
-    assert " sprung as " not in succeed(result) + result.stderr
+def scripts(folder: str, names: list[str]) -> list[str]:
+    return [word for name in names for word in ("-f", f"{folder}/{name}.sql")]
 
 
 SCRIPTS = {
-    "grants.sql": ("-v", "etl={owner}", "-v", "reader={owner}"),
-    "backfill.sql": ("-v", "from=2026-01-31", "-v", "to=2026-01-31", "-v", "reason=why"),
+    "verify": scripts("verify", changes()),
+    "revert": scripts("revert", changes()[::-1]),
+    "grants": ["-v", "etl={owner}", "-v", "reader={owner}", "-f", "sql/grants.sql"],
+    "backfill": [
+        *("-v", "from=2026-01-31", "-v", "to=2026-01-31", "-v", "reason=why"),
+        *("-f", "sql/backfill.sql"),
+    ],
 }
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_nothing_that_an_intruder_planted_runs_in_the_scripts(
-    create_test_database, package_template, create_role, catalog, script
+@pytest.mark.parametrize("arguments", SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_nothing_that_an_intruder_planted_runs_in_a_script(
+    create_test_database, package_template, create_role, catalog, arguments
 ):
     name = create_test_database(package_template)
     role = create_role()
@@ -1303,7 +868,6 @@ def test_nothing_that_an_intruder_planted_runs_in_the_scripts(
     with psycopg.connect(dbname=name, user=role, password=role) as connection:
         connection.execute(traps(catalog, "public"))
 
-    arguments = [word.format(owner=owner) for word in SCRIPTS[script]]
-    result = psql(name, *arguments, "-f", f"sql/{script}")
+    result = psql(name, *(word.format(owner=owner) for word in arguments))
 
     assert " sprung as " not in succeed(result) + result.stderr

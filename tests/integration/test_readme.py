@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support import PROJECT, README, Source, blocks, psql, run, shell_command, succeed
+from support import FACT, PROJECT, README, Source, blocks, psql, run, shell_command, succeed
 
 DATABASE = "workdatahub"
 JANUARY = date(2026, 1, 31)
@@ -76,7 +76,9 @@ def test_dry_run_in_psql_writes_nothing(workdatahub):
 
 def test_every_sql_example_runs(workdatahub):
     for block in blocks("sql"):
-        succeed(psql(DATABASE, "-c", block))
+        # The owner's rights are granted below.
+        if "wdh_owner" not in block:
+            succeed(psql(DATABASE, "-c", block))
     assert snapshot(workdatahub) == EXPECTED
 
 
@@ -102,13 +104,18 @@ def test_grants_command_runs(workdatahub, create_role):
 
 
 @pytest.mark.distribution
-def test_deploy_commands_run(create_test_database, source_template):
-    """As the server's own role instead of the README's."""
-    name = create_test_database(source_template)
+def test_deploy_commands_run(create_test_database, source_template, create_role):
+    """As an owner of this test's own, with the rights that the README grants it."""
+    name, role = create_test_database(source_template), create_role()
+    [grants] = [block for block in blocks("sql") if "wdh_owner" in block]
+    own_grants = grants.replace("workdatahub", name).replace("wdh_owner", role)
+    succeed(psql(name, "-c", own_grants))
     [block] = [block for block in blocks("sh") if "sqitch verify" in block]
     lines = re.findall(r"sqitch .*", re.sub(r"db:pg://\S+", f"db:pg:{name}", block))
 
-    deployed, verified = (succeed(run("bash", "-c", line)) for line in lines)
+    deployed, verified = (
+        succeed(run("bash", "-c", line, PGOPTIONS=f"-c role={role}")) for line in lines
+    )
 
     assert re.search(r"\+ guard_closed_months \.+ ok\n", deployed)
     assert verified.endswith("Verify successful\n")
@@ -131,6 +138,15 @@ def test_restore_commands_run(workdatahub, create_test_database, package_templat
             "SELECT count(*) FILTER (WHERE closed_at IS NOT NULL) FROM"
             " customer.monthly_snapshot_control"
         ).fetchone() == (1,)
+        for statement in (
+            "SELECT customer.refresh_monthly_snapshot('2026-01-31')",
+            f"UPDATE {FACT} SET plan_count = 9",
+        ):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState), restored.transaction():
+                restored.execute(statement)
+        # The log goes on where it was.
+        reopened = restored.execute("SELECT customer.reopen_snapshot_month('2026-01-31', 'why')")
+        assert reopened.fetchone()[0]["log_id"] > 2
 
 
 def test_files_that_it_names_exist():
@@ -150,7 +166,11 @@ def test_tests_that_keep_its_promises_exist():
 def test_changelog_names_all_that_a_user_meets():
     changelog = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
     deploy = "".join(path.read_text("utf-8") for path in sorted((PROJECT / "deploy").glob("*.sql")))
-    made = set(re.findall(r"^CREATE (?:TABLE|VIEW|FUNCTION) (customer\.\w+)", deploy, re.MULTILINE))
+    made = set(
+        re.findall(
+            r"^CREATE (?:OR REPLACE )?(?:TABLE|VIEW|FUNCTION) (customer\.\w+)", deploy, re.MULTILINE
+        )
+    )
     internal = set(
         re.findall(
             r"^COMMENT ON FUNCTION (customer\.\w+)\(.*\) IS\n'(?:Internal|Trigger function):",

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
-from support import NOTHING, PROJECT, Source, psql, run, stored, succeed
+from support import NOTHING, PROJECT, Source, grant, run, stored, succeed
 from uv import find_uv_bin
 
 pytestmark = pytest.mark.distribution
@@ -122,7 +121,7 @@ def operator(connection, create_role, database) -> str:
     connection.execute(
         sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
     )
-    succeed(psql(database, "-v", f"operator={role}", "-f", "sql/grants.sql"))
+    succeed(grant(database, operator=role))
     return role
 
 
@@ -175,11 +174,11 @@ def test_help_says_how_to_call_it():
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
-def test_refreshes_the_month_and_reports_it(refresh, connection, source):
+def test_refreshes_the_month_and_says_what_it_does(refresh, connection, source):
     connection.execute(
         """
         INSERT INTO customer."年金客户" (company_id)
-        SELECT 'D' || n FROM generate_series(1, 2201) AS n;
+        SELECT 'D' || n FROM generate_series(1, 1101) AS n;
         INSERT INTO customer.customer_plan_contract
             (company_id, plan_code, product_line_code, product_line_name, status_year,
              contract_status, valid_from)
@@ -188,47 +187,39 @@ def test_refreshes_the_month_and_reports_it(refresh, connection, source):
         WHERE company_id LIKE 'D%';
         """
     )
-    first = refresh(*JANUARY)
+    refresh(*JANUARY)
     connection.execute(
         """
         DELETE FROM customer.customer_plan_contract WHERE company_id = 'D1';
-        UPDATE customer.customer_plan_contract SET is_strategic = TRUE
-        WHERE company_id IN (SELECT 'D' || n FROM generate_series(2, 1101) AS n);
+        UPDATE customer.customer_plan_contract SET is_strategic = TRUE WHERE company_id LIKE 'D%';
         """
     )
-    for company_id in ("E1", "E2", "E3"):
-        source.contract(company_id)
-    second = refresh(*JANUARY)
+    source.contract("E1")
+    server = connection.info
 
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert second.stdout == (
+    result = refresh(*JANUARY)
+
+    assert result.returncode == 0
+    assert result.stdout == (
         "Snapshot of 2026-01-31, log entry 2\n"
-        "rows                                2,205\n"
-        "  inserted                              3\n"
+        "rows                                1,103\n"
+        "  inserted                              1\n"
         "  updated                           1,100\n"
-        "  unchanged                         1,102\n"
+        "  unchanged                             2\n"
         "stale rows, kept                        1\n"
         "AUM, yuan           90,071,992,547,409.93\n"
         "unattributed, yuan                 250.50\n"
     )
-    (rows,) = connection.execute(
-        "SELECT count(*) FROM customer.fct_customer_business_monthly_status"
-        " WHERE snapshot_month = '2026-01-31'"
-    ).fetchone()
-    assert rows == 2206
-
-
-def test_says_what_it_is_doing(refresh, connection, source):
-    server = connection.info
-
-    assert refresh(*JANUARY).stderr.splitlines() == [
+    said = result.stderr.splitlines()
+    assert said[:2] == [
         "Connecting.",
         f"Refreshing the snapshot of 202601 in database {server.dbname}"
         f" on {server.host}, port {server.port}, as {server.user}.",
-        "NOTICE:  snapshot of 2026-01-31: 2 rows, 2 inserted, 0 updated, 0 unchanged, 0 stale,"
-        " 0 deleted; AUM 90071992547409.93 yuan, 250.50 unattributed",
-        "Committed.",
     ]
+    assert said[-1] == "Committed."
+    assert connection.execute(
+        "SELECT count(*) FROM customer.fct_customer_business_monthly_status"
+    ).fetchone() == (1104,)
 
 
 def test_json_is_the_result_and_nothing_else(refresh, connection, source):
@@ -272,34 +263,14 @@ def test_dry_run_reports_what_a_refresh_would_change_and_changes_nothing(
 
     assert (trial.returncode, trial_for_people.returncode) == (0, 0)
     assert stored(connection) == before
-    assert trial_for_people.stdout == (
-        "Snapshot of 2026-01-31, dry run\n"
-        "rows                                    3\n"
-        "  inserted                              1\n"
-        "  updated                               1\n"
-        "  unchanged                             1\n"
-        "stale rows, kept                        0\n"
-        "AUM, yuan           90,071,992,547,509.83\n"
-        "unattributed, yuan                 250.50\n"
-    )
+    assert trial_for_people.stdout.startswith("Snapshot of 2026-01-31, dry run\nrows ")
     assert trial.stderr.endswith("Dry run: rolled back. Nothing was written.\n")
-    assert "NOTICE:  snapshot of 2026-01-31: 3 rows" in trial.stderr
     real = json.loads(refresh(*JANUARY, "--json").stdout)
+    assert (real["inserted"], real["updated"], real["unchanged"]) == (1, 1, 1)
     assert real | {"log_id": None} == json.loads(trial.stdout) | {"log_id": None}
 
 
-def test_passes_warnings_on_with_their_hints(refresh, connection, source):
-    result = refresh("--period", "202512")
-
-    assert result.returncode == 0
-    assert (
-        'WARNING:  business."规模明细" has no row for 2025-12-31: every AUM of the month is 0\n'
-        "HINT:  Load the month's AUM and refresh again.\n"
-    ) in result.stderr
-    assert last_entry(connection)["snapshot_month"] == date(2025, 12, 31)
-
-
-def test_passes_details_of_messages_on(refresh, connection, source):
+def test_passes_messages_on_with_details_and_hints(refresh, connection, source):
     connection.execute(
         """
         CREATE FUNCTION public.warn() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -313,7 +284,11 @@ def test_passes_details_of_messages_on(refresh, connection, source):
         """
     )
 
-    assert "\nWARNING:  two\nDETAIL:  lines\nHINT:  more\n" in refresh(*JANUARY).stderr
+    result = refresh(*JANUARY)
+
+    assert result.returncode == 0
+    assert "\nWARNING:  two\nDETAIL:  lines\nHINT:  more\n" in result.stderr
+    assert "\nNOTICE:  snapshot of 2026-01-31: 2 rows, " in result.stderr
 
 
 def test_passes_messages_on_as_they_come(launch, connect, connection):
@@ -328,35 +303,30 @@ def test_passes_messages_on_as_they_come(launch, connect, connection):
     assert script.end().returncode == 0
 
 
-def test_messages_are_readable_whatever_the_encoding(refresh):
+def test_messages_are_readable_whatever_the_encoding(refresh, connection, source):
     """As on a console that knows no Chinese: the server could not convert its messages."""
-    message = 'WARNING:  business."{}" has no row for 2026-01-31'
+    connection.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
+    connection.execute("SELECT customer.close_snapshot_month('2026-01-31', '已发布')")
 
     result = refresh(*JANUARY, PGCLIENTENCODING="LATIN1")
-    assert result.returncode == 0
-    assert message.format("规模明细") in result.stderr
+    assert result.returncode == 1
+    assert "(已发布)" in result.stderr
 
     result = refresh(*JANUARY, PGCLIENTENCODING="LATIN1", PYTHONIOENCODING="ascii")
-    assert result.returncode == 0
-    assert message.format(r"\u89c4\u6a21\u660e\u7ec6") in result.stderr
+    assert result.returncode == 1
+    assert r"(\u5df2\u53d1\u5e03)" in result.stderr
 
 
 # --- Which database ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("dsn", "url", "pg", "status"),
-    [
-        ("{}", "absent", "absent", 0),
-        ("absent", "{}", "{}", 1),
-        (None, "{}", "absent", 0),
-        (None, "absent", "{}", 1),
-        (None, "", "{}", 0),
-        (None, "", "absent", 1),
-    ],
+    ("dsn", "url", "pg"),
+    [("{}", "absent", "absent"), (None, "{}", "absent"), (None, "", "{}")],
+    ids=["--dsn", "DATABASE_URL", "PGDATABASE"],
 )
 def test_dsn_goes_before_database_url_and_that_before_libpqs_variables(
-    refresh, database, dsn, url, pg, status
+    refresh, database, dsn, url, pg
 ):
     def named(name: str) -> str:
         return name and f"dbname={name.format(database)}"
@@ -364,88 +334,44 @@ def test_dsn_goes_before_database_url_and_that_before_libpqs_variables(
     arguments = () if dsn is None else ("--dsn", named(dsn))
     result = refresh(*JANUARY, *arguments, DATABASE_URL=named(url), PGDATABASE=pg.format(database))
 
-    assert result.returncode == status
-    assert ('database "absent" does not exist' in result.stderr) == bool(status)
+    assert result.returncode == 0
 
 
-@pytest.mark.parametrize("given_by", ["--dsn", "DATABASE_URL"])
-@pytest.mark.parametrize(
-    "scheme",
-    ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2", "postgres+asyncpg"],
-)
-def test_takes_a_url_as_sqlalchemy_writes_it(refresh, connection, operator, scheme, given_by):
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_takes_a_url_as_sqlalchemy_writes_it(refresh, connection, operator, scheme):
     """And keeps all of it but the driver; the rights of an operator are enough."""
     url = (
         f"{scheme}://{operator}:{ENCODED}@{server_address(connection)}"
-        "?application_name=a%20b+c%3A%2F%2Fd"
+        "?application_name=a@b%20+c%3A%2F%2Fd"
     )
 
-    if given_by == "--dsn":
-        result = refresh(*JANUARY, "--dsn", url)
-    else:
-        result = refresh(*JANUARY, DATABASE_URL=url)
+    result = refresh(*JANUARY, DATABASE_URL=url)
 
     assert result.returncode == 0
     assert f", as {operator}.\n" in result.stderr
     entry = last_entry(connection)
-    assert (entry["invoked_by"], entry["application_name"]) == (operator, "a b+c://d")
+    assert (entry["invoked_by"], entry["application_name"]) == (operator, "a@b +c://d")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environment", "name"),
-    [
-        ((), {}, "refresh_snapshot.py"),
-        ((), {"PGAPPNAME": "mine"}, "mine"),
-        (("--dsn", "application_name=mine"), {"PGAPPNAME": "not mine"}, "mine"),
-    ],
-)
-def test_the_log_names_the_script_or_what_the_user_calls_it(
-    refresh, connection, arguments, environment, name
-):
-    assert refresh(*JANUARY, *arguments, **environment).returncode == 0
-    assert last_entry(connection)["application_name"] == name
+def test_the_log_names_the_script_as_the_user_calls_it(refresh, connection):
+    assert refresh(*JANUARY, PGAPPNAME="mine").returncode == 0
+    assert last_entry(connection)["application_name"] == "mine"
 
 
 # --- What goes wrong ---------------------------------------------------------
 
 
-def test_a_closed_month_is_an_error_with_a_hint(refresh, connection, source):
-    refresh(*JANUARY)
-    connection.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
-    before = stored(connection)
-
-    result = refresh(*JANUARY)
-
-    assert (result.returncode, result.stdout) == (1, "")
-    error, hint, state, outcome = result.stderr.splitlines()[2:]
-    assert error.startswith("ERROR:  month 2026-01-31 is closed: by ")
-    assert error.endswith(" (published)")
-    assert hint == (
-        "HINT:  If its published numbers must change:"
-        " SELECT customer.reopen_snapshot_month(DATE '2026-01-31', 'why');"
-    )
-    assert (state, outcome) == ("SQLSTATE:  55000", "Nothing was written.")
-    assert stored(connection) == before
-
-
-def test_a_period_that_is_none_is_an_error_with_a_hint(refresh, connection):
-    result = refresh("--period", "202613", "--json")
+def test_an_error_shows_hint_and_sqlstate_and_the_period_is_data(refresh, connection):
+    period = "202601')); DROP TABLE customer.monthly_snapshot_log; --"
+    result = refresh("--period", period, "--json")
 
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.splitlines()[2:] == [
-        'ERROR:  the period must be six digits YYYYMM with a month 01 to 12, but is "202613"',
+        f'ERROR:  the period must be six digits YYYYMM with a month 01 to 12, but is "{period}"',
         "HINT:  Pass the period as YYYYMM, such as 202601 for January 2026.",
         "SQLSTATE:  22023",
         "Nothing was written.",
     ]
-    assert stored(connection) == NOTHING
-
-
-def test_the_period_is_no_part_of_the_statement(refresh, connection):
-    result = refresh("--period", "202601')); DROP TABLE customer.monthly_snapshot_log; --")
-
-    assert result.returncode == 1
-    assert "SQLSTATE:  22023\n" in result.stderr
     assert stored(connection) == NOTHING
 
 
@@ -476,18 +402,6 @@ def test_no_server():
     assert result.stderr.endswith("Nothing was written.\n")
 
 
-def test_wrong_password(refresh, connection, create_role):
-    role = create_role()
-
-    result = refresh(
-        *JANUARY, DATABASE_URL=f"postgresql://{role}:{ENCODED}@{server_address(connection)}"
-    )
-
-    assert (result.returncode, result.stdout) == (1, "")
-    assert f'password authentication failed for user "{role}"' in result.stderr
-    assert result.stderr.endswith("Nothing was written.\n")
-
-
 def test_a_lost_connection_is_an_error(launch, connect, connection):
     other = connect()
     other.execute("SELECT customer.lock_snapshot_month('2026-01-31')")
@@ -510,11 +424,8 @@ def test_a_lost_connection_is_an_error(launch, connect, connection):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ((), "the following arguments are required: --period"),
-        (("--dry-run", "--json"), "the following arguments are required: --period"),
-        (("--period",), "argument --period: expected one argument"),
+        (("--json",), "the following arguments are required: --period"),
         ((*JANUARY, "--dry"), "unrecognized argument"),
-        ((*JANUARY, "202602"), "unrecognized argument"),
     ],
 )
 def test_a_wrong_call(arguments, complaint):
@@ -541,8 +452,6 @@ def test_without_psycopg_it_says_how_to_run_it():
 @pytest.mark.parametrize(
     "arguments",
     [
-        (URL.format(ENCODED),),
-        ("--dns", URL.format(ENCODED)),
         (f"--url={URL.format(ENCODED)}",),
         ("--dsn", "host=localhost", f"password={PASSWORD}"),
         (f"--dry-run={URL.format(ENCODED)}",),
@@ -552,39 +461,25 @@ def test_a_wrong_call_does_not_repeat_a_password(arguments):
     assert call(*JANUARY, *arguments).returncode == 2
 
 
-@pytest.mark.parametrize("given_by", ["--dsn", "DATABASE_URL"])
 @pytest.mark.parametrize(
     "malformed",
     [
         # What libpq itself says of each of these quotes a part of the password.
         URL.format("s3cret%zz"),
-        URL.format("s3cret/w0rd"),
         URL.format("12345/s3cret"),
-        URL.format("p@s3cret"),
         URL.format("p@s3cret/w0rd"),
         URL.format("p@ss?s3cret"),
-        URL.format("s3cret").replace("localhost", "[::1"),
         URL.format("s3cret").replace("postgresql", "mysql"),
-        URL.format("s3cret").replace("postgresql:", "postgresql+:"),
         "postgresql://somebody:s3cret/somewhere",
-        "postgresql://localhost/somewhere?password=p&s3cret",
         "postgresql://localhost/somewhere?password=p&connect_timeout=s3cret",
-        "password=p s3cret",
         "password='s3cret",
-        "s3cret",
-        # And of this one it does not, but one rule for all is easier to trust.
-        URL.format(ENCODED).replace("localhost", "localhost:badport"),
     ],
 )
-def test_a_malformed_connection_string_is_refused_and_not_repeated(malformed, given_by):
-    if given_by == "--dsn":
-        result = call(*JANUARY, "--dsn", malformed)
-    else:
-        result = call(*JANUARY, DATABASE_URL=malformed)
-
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "the connection string (--dsn or DATABASE_URL) is malformed" in result.stderr
-    assert "Connecting" not in result.stderr
+def test_a_malformed_connection_string_is_refused_and_not_repeated(malformed):
+    for result in (call(*JANUARY, "--dsn", malformed), call(*JANUARY, DATABASE_URL=malformed)):
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "the connection string (--dsn or DATABASE_URL) is malformed" in result.stderr
+        assert "Connecting" not in result.stderr
 
 
 def test_a_malformed_database_url_does_no_harm_when_it_is_not_used(refresh, database):
@@ -593,18 +488,10 @@ def test_a_malformed_database_url_does_no_harm_when_it_is_not_used(refresh, data
 
 
 def test_a_url_as_the_name_of_the_database_is_not_repeated():
-    url = URL.format("s3cret@w0rd")
+    result = call(*JANUARY, PGDATABASE=URL.format("s3cret@w0rd"))
 
-    for result in (call(*JANUARY, PGDATABASE=url), call(*JANUARY, "--dsn", f"dbname={url}")):
-        assert result.returncode == 1
-        assert 'database "postgresql://...@localhost/somewhere" does not exist' in result.stderr
-
-
-def test_an_at_sign_in_the_query_of_a_url_is_no_mistake(refresh, connection):
-    address = f"postgresql://{server_address(connection)}?application_name=a@b/c"
-
-    assert refresh(*JANUARY, "--dsn", address).returncode == 0
-    assert last_entry(connection)["application_name"] == "a@b/c"
+    assert result.returncode == 1
+    assert 'database "postgresql://...@localhost/somewhere" does not exist' in result.stderr
 
 
 # --- Ctrl-C ------------------------------------------------------------------

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(64);
+SELECT plan(32);
 
 \ir fixture.psql
 
@@ -26,39 +26,11 @@ $$;
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
-SELECT set_eq(
-    format('SELECT jsonb_object_keys(%L)', :'result'),
-    ARRAY[
-        'snapshot_month', 'total', 'upserted', 'inserted', 'updated', 'unchanged', 'stale', 'deleted',
-        'aum_total', 'aum_unattributed', 'log_id'
-    ],
-    'the result has these keys, all of them and no others'
-);
-
 SELECT is(
-    :'result'::jsonb - 'log_id',
-    '{"snapshot_month": "2026-01-31", "total": 0, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 0,
-      "stale": 0, "deleted": 0, "aum_total": 0, "aum_unattributed": 0}',
-    'without any source row every count is 0'
-);
-
-SELECT is(
-    jsonb_typeof(:'result'::jsonb -> key), CASE key WHEN 'snapshot_month' THEN 'string' ELSE 'number' END,
-    format('%s is a %s', key, CASE key WHEN 'snapshot_month' THEN 'string' ELSE 'number' END)
-)
-FROM unnest(ARRAY[
-    'snapshot_month', 'total', 'upserted', 'inserted', 'updated', 'unchanged', 'stale', 'deleted',
-    'aum_total', 'aum_unattributed', 'log_id'
-]) AS result_key (key);
-
-SELECT is(
-    :'result'::jsonb ->> 'aum_total', '0.00',
-    'aum_total has 2 decimals without any row'
-);
-
-SELECT is(
-    :'result'::jsonb ->> 'aum_unattributed', '0.00',
-    'aum_unattributed has 2 decimals without any row'
+    (:'result'::jsonb - 'log_id')::text,
+    '{"stale": 0, "total": 0, "deleted": 0, "updated": 0, "inserted": 0, "upserted": 0, "aum_total": 0.00, '
+    '"unchanged": 0, "snapshot_month": "2026-01-31", "aum_unattributed": 0.00}',
+    'without any source row every count is 0, and AUM has 2 decimals'
 );
 
 INSERT INTO contract (company_id)
@@ -114,35 +86,15 @@ VALUES ('new 1', 0.5), ('unknown', 600000.125);
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb ->> key, value,
-    format('%s is %s for 2 new rows, 3 changed, 4 right and 1 stale', key, value)
-)
-FROM (VALUES
-    ('total', '9'),
-    ('upserted', '5'),
-    ('inserted', '2'),
-    ('updated', '3'),
-    ('unchanged', '4'),
-    ('stale', '1'),
-    ('deleted', '0'),
-    ('aum_total', '3123.50'),
-    ('aum_unattributed', '650000.13')
-) AS expected (key, value);
+    :'result'::jsonb - 'log_id',
+    '{"snapshot_month": "2026-01-31", "total": 9, "upserted": 5, "inserted": 2, "updated": 3, "unchanged": 4,
+      "stale": 1, "deleted": 0, "aum_total": 3123.50, "aum_unattributed": 650000.13}',
+    'each kind of row is counted for itself: 2 new, 3 changed, 4 right and 1 stale'
+);
 
 SELECT is(
     pg_temp.newest_log_entry(), :'result'::jsonb,
     'the log has the same month, counts and log_id'
-);
-
-SELECT is(
-    (
-        SELECT aum_total || ' ' || aum_unattributed
-        FROM customer.monthly_snapshot_log
-        ORDER BY log_id DESC
-        LIMIT 1
-    ),
-    '3123.50 650000.13',
-    'the log has its sums with 2 decimals'
 );
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
@@ -190,14 +142,10 @@ VALUES
     ('2020-01-01', 'A', 'PL201', 1), ('2020-01-15', 'A', 'PL202', 20), ('2020-01-31', 'B', 'PL202', 300),
     ('2020-02-01', NULL, 'PL202', 5.25),
     ('2020-03-01', 'A', NULL, 5.25),
-    ('2020-04-01', NULL, NULL, 5.25),
     ('2020-05-01', 'nobody', 'PL202', 5.25),
-    ('2020-06-01', 'A', 'PL999', 5.25),
     ('2020-07-01', 'B', 'PL201', 5.25),
     ('2020-08-01', 'closed', 'PL202', 5.25),
-    ('2020-09-01', 'no end', 'PL202', 5.25),
     ('2020-10-01', 'A', 'PL202', NULL),
-    ('2020-11-01', NULL, 'PL202', NULL), ('2020-11-01', 'nobody', 'PL202', NULL),
     ('2020-12-01', 'A', 'PL202', 7), ('2020-12-01', 'nobody', 'PL202', NULL), ('2020-12-01', NULL, NULL, -2.5);
 
 SELECT is(
@@ -208,14 +156,10 @@ FROM (VALUES
     (DATE '2020-01-31', 321.00, 0.00, 'three supported rows'),
     ('2020-02-29', 0.00, 5.25, 'no customer'),
     ('2020-03-31', 0.00, 5.25, 'no product line'),
-    ('2020-04-30', 0.00, 5.25, 'neither customer nor product line'),
     ('2020-05-31', 0.00, 5.25, 'an unknown customer'),
-    ('2020-06-30', 0.00, 5.25, 'an unknown product line'),
     ('2020-07-31', 0.00, 5.25, 'a customer without contract in that product line'),
     ('2020-08-31', 0.00, 5.25, 'a customer whose contract is closed'),
-    ('2020-09-30', 0.00, 5.25, 'a customer whose contract has no end'),
     ('2020-10-31', 0.00, 0.00, 'a supported row, the amount NULL'),
-    ('2020-11-30', 0.00, 0.00, 'no supported row, the amounts NULL'),
     ('2020-12-31', 7.00, -2.50, 'a supported row, an unknown customer with NULL, and nobody with less than 0')
 ) AS expected (month, aum_total, aum_unattributed, owner);
 
@@ -224,9 +168,7 @@ VALUES
     ('2021-01-01', 'A', 'PL201', 0.0049), ('2021-01-01', 'A', 'PL202', 0.0049), ('2021-01-01', 'B', 'PL202', 0.0049),
     ('2021-02-01', 'A', 'PL201', 0.0050), ('2021-02-01', 'A', 'PL202', 0.0050), ('2021-02-01', 'B', 'PL202', 0.0050),
     ('2021-03-01', NULL, 'PL201', 0.0049), ('2021-03-01', NULL, 'PL202', 0.0049), ('2021-03-01', 'nobody', 'PL202', 0.0049),
-    ('2021-04-01', NULL, 'PL202', 0.0050),
     ('2021-05-01', 'nobody', 'PL202', -0.0050),
-    ('2021-06-01', NULL, 'PL201', 0.0050), ('2021-06-01', NULL, 'PL202', 0.0050),
     ('2021-07-01', 'A', 'PL201', 0.0049), ('2021-07-01', 'nobody', 'PL201', 0.0001),
     ('2021-08-01', NULL, 'PL202', 99999999999999.9999), ('2021-08-01', NULL, 'PL202', 99999999999999.9999),
     ('2021-08-01', 'A', 'PL202', 99999999999999.9999), ('2021-08-01', 'A', 'PL202', 99999999999999.9999),
@@ -241,9 +183,7 @@ FROM (VALUES
     (DATE '2021-01-31', 0.00, 0.00, 'aum_total sums what the rows say, three times 0.0049 each rounded'),
     ('2021-02-28', 0.03, 0.00, 'aum_total sums what the rows say, three times 0.0050 each rounded'),
     ('2021-03-31', 0.00, 0.01, 'aum_unattributed is rounded at the end, three times 0.0049 summed first'),
-    ('2021-04-30', 0.00, 0.01, 'aum_unattributed 0.0050 is rounded away from zero'),
     ('2021-05-31', 0.00, -0.01, 'aum_unattributed -0.0050 is rounded away from zero'),
-    ('2021-06-30', 0.00, 0.01, 'aum_unattributed is rounded at the end, twice 0.0050 summed first'),
     ('2021-07-31', 0.00, 0.00, 'what a row loses by rounding is not unattributed'),
     ('2021-08-31', 200000000000000.00, 200000000000000.00, 'large sums are exact'),
     ('2021-10-31', 10.00, 5.00, 'neighbouring months count in neither')
@@ -256,14 +196,6 @@ DELETE FROM contract WHERE company_id = 'B';
 SELECT is(
     pg_temp.aum_figures('2020-01-31'), ARRAY[21.00, 300.00],
     'AUM of a stored row that has become stale is unattributed'
-);
-
-INSERT INTO contract (company_id)
-VALUES ('nobody');
-
-SELECT is(
-    pg_temp.aum_figures('2020-05-31'), ARRAY[5.25, 0.00],
-    'a contract for a customer who was unknown attributes the AUM'
 );
 
 -- Log
@@ -309,11 +241,6 @@ SELECT is(
     'a session without application_name is logged with an empty one'
 );
 
-SELECT cmp_ok(
-    (:'second_result'::jsonb ->> 'log_id')::bigint, '>', (:'result'::jsonb ->> 'log_id')::bigint,
-    'log_id rises'
-);
-
 -- Control table
 
 SELECT results_eq(
@@ -328,14 +255,6 @@ SELECT is(
     (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
     (:'second_result'::jsonb ->> 'log_id')::bigint,
     'the control row names the newest entry of the log'
-);
-
-SELECT customer.refresh_monthly_snapshot('2022-03-01') AS other_result \gset
-
-SELECT is(
-    (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
-    (:'second_result'::jsonb ->> 'log_id')::bigint,
-    'and still does when another month was written'
 );
 
 DELETE FROM contract WHERE company_id = 'A';

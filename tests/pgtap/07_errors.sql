@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(65);
+SELECT plan(95);
 
 \ir fixture.psql
 
@@ -114,7 +114,7 @@ SELECT pg_temp.everything() AS before \gset
 SELECT throws_ok(
     $$ SELECT customer.refresh_monthly_snapshot('2026-01-15') $$,
     '55000',
-    'business."规模明细" has no row for 2026-01-31, and refreshing would overwrite its AUM with zeros',
+    'the AUM detail has no row for 2026-01-31, and refreshing would overwrite its AUM with zeros',
     'a month with AUM is refused where the source has none for it, though it has for its neighbours'
 );
 
@@ -328,7 +328,7 @@ CROSS JOIN (VALUES
     (DATE '2026-03-01', 'a closed month',
         'month 2026-03-31 is closed: by bob at 2026-03-31 23:59:59 UTC (年报)'),
     (DATE '2026-04-30', 'a month without AUM at the source',
-        'business."规模明细" has no row for 2026-04-30, and refreshing would overwrite its AUM with zeros'),
+        'the AUM detail has no row for 2026-04-30, and refreshing would overwrite its AUM with zeros'),
     (DATE 'infinity', 'no month at all',
         'the snapshot month must lie in the years 1 to 9999, but is infinity'),
     (DATE '0044-03-15 BC', 'a month before all',
@@ -368,12 +368,155 @@ SELECT is_empty(
 
 ROLLBACK TO SAVEPOINT broken_source;
 
-SELECT throws_ok(
-    $$ ALTER TABLE business."规模明细" RENAME TO detail; SELECT customer.refresh_monthly_snapshot('2026-05-31') $$,
-    '42P01',
-    'relation "business.规模明细" does not exist',
-    'a source table gone missing is an error'
+-- Sources that changed under the package
+
+-- The error of a call after some DDL, which is undone again.
+CREATE FUNCTION pg_temp.error_after(p_ddl text, p_call text DEFAULT 'customer.refresh_monthly_snapshot')
+RETURNS text[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_hint text;
+BEGIN
+    -- The views would forbid changes that the platform may make.
+    DROP VIEW contract, award, loss, aum, known_customer;
+    EXECUTE p_ddl;
+    EXECUTE format('SELECT %s(''2026-05-31'')', p_call);
+    RAISE EXCEPTION 'no error';
+EXCEPTION
+    WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
+        RETURN ARRAY[SQLSTATE, SQLERRM, v_hint];
+END
+$$;
+
+SELECT is(
+    pg_temp.error_after(ddl, call),
+    ARRAY[
+        '55000',
+        E'the source tables are not as they were when the package was deployed:\n    ' || problem,
+        format(
+            'As the owner of the package, look at them again: "psql -d %1$s -f deploy/sources.sql". '
+            'If a table has another name now, say so: "psql -d %1$s -v %2$s=SCHEMA.TABLE -f deploy/sources.sql".',
+            current_database(), source
+        )
+    ],
+    format('%s: %s', call, replace(problem, E'\n   ', ','))
+)
+FROM (VALUES
+    ('ALTER TABLE business."规模明细" RENAME TO detail', 'aum', 'table business."规模明细" is missing'),
+    ('DROP TABLE customer."当年中标"', 'awards', 'table customer."当年中标" is missing'),
+    ('ALTER TABLE business."规模明细" RENAME TO detail; DROP TABLE customer."当年中标"', 'awards',
+        E'table business."规模明细" is missing\n    table customer."当年中标" is missing'),
+    ('ALTER TABLE customer."年金客户" SET SCHEMA mapping', 'customers', 'table customer."年金客户" is missing'),
+    ('ALTER TABLE customer."当年流失" RENAME COLUMN "上报月份" TO "月份"', 'losses', 'column customer."当年流失"."上报月份" is missing'),
+    ('ALTER TABLE business."规模明细" ALTER COLUMN "期末资产规模" TYPE double precision', 'aum',
+        'column business."规模明细"."期末资产规模" has type double precision and had numeric'),
+    ('ALTER TABLE customer.customer_plan_contract ALTER COLUMN valid_from TYPE timestamptz', 'contracts',
+        'column customer.customer_plan_contract.valid_from has type timestamp with time zone and had date')
+) AS change (ddl, source, problem)
+CROSS JOIN (VALUES ('customer.refresh_monthly_snapshot'), ('customer.validate_monthly_snapshot')) AS function (call);
+
+SELECT is(
+    pg_temp.error_after('SET LOCAL client_encoding = LATIN1; ALTER TABLE business."规模明细" RENAME TO detail'),
+    ARRAY[
+        '55000',
+        E'the source tables are not as they were when the package was deployed:\n    table business."\\u89c4\\u6a21\\u660e\\u7ec6" is missing',
+        format(
+            'As the owner of the package, look at them again: "psql -d %1$s -f deploy/sources.sql". '
+            'If a table has another name now, say so: "psql -d %1$s -v aum=SCHEMA.TABLE -f deploy/sources.sql".',
+            current_database()
+        )
+    ],
+    'a client whose encoding has no Chinese is told its letters by their codes'
 );
+
+SELECT is(
+    pg_temp.error_after(
+        'ALTER TABLE business."规模明细" ALTER COLUMN "期末资产规模" TYPE numeric(30, 6), ADD COLUMN other text;
+         ALTER TABLE customer.customer_plan_contract ALTER COLUMN product_line_name TYPE varchar(200);
+         CREATE VIEW customer.same_name AS SELECT 1'
+    ),
+    '{P0001,no error,""}',
+    'wider columns and new ones are the platform''s business'
+);
+
+-- Values that do not fit
+
+-- Two rows of A carry the amount, one of them beside a name and a code; so do the months around.
+CREATE FUNCTION pg_temp.error_of_values(p_name text, p_code text, p_amount numeric)
+RETURNS text[]
+LANGUAGE sql
+AS $$
+    SELECT pg_temp.error_after(format(
+        'ALTER TABLE customer.customer_plan_contract ALTER COLUMN product_line_name TYPE varchar, ALTER COLUMN product_line_name DROP NOT NULL;
+         ALTER TABLE customer.customer_plan_contract ALTER COLUMN product_line_code TYPE varchar;
+         ALTER TABLE customer.customer_plan_contract DISABLE TRIGGER know_customer;
+         INSERT INTO customer."年金客户" (company_id) VALUES (''fits'') ON CONFLICT DO NOTHING;
+         ALTER TABLE business."规模明细" ALTER COLUMN "期末资产规模" TYPE numeric;
+         INSERT INTO mapping."产品线" ("产品线代码") VALUES (%2$L) ON CONFLICT DO NOTHING;
+         UPDATE customer.customer_plan_contract SET product_line_name = %1$L, product_line_code = %2$L;
+         INSERT INTO customer.customer_plan_contract (
+             company_id, plan_code, product_line_code, product_line_name, status_year, contract_status, valid_from
+         ) VALUES (''fits'', ''P1'', ''PL202'', ''企年受托'', 2026, ''正常'', ''2020-01-01'');
+         INSERT INTO business."规模明细" (company_id, "产品线代码", "月度", "期末资产规模", "计划代码")
+         VALUES (''A'', %2$L, ''2026-05-01'', %3$L, ''P1''), (''A'', NULL, ''2026-05-02'', %3$L, ''P1''),
+             (''A'', NULL, ''2026-04-30'', %3$L, ''P1''), (''A'', NULL, ''2026-06-01'', %3$L, ''P1''), (''fits'', ''PL202'', ''2026-05-01'', 1, ''P1'')',
+        p_name, p_code, p_amount
+    ))
+$$;
+
+SELECT is(
+    (pg_temp.error_of_values(repeat('名', 50), repeat('c', 20), 499999999999999999.99))[2],
+    'no error',
+    'a name of 50 characters, a code of 20 and 18 digits of yuan fit'
+);
+
+SELECT is(
+    pg_temp.error_of_values(name, code, amount),
+    ARRAY[sqlstate, message || ' of customer A, product line ' || code || ' does not fit into the snapshot',
+        'A code has at most 20 characters, a name 50, blanks at their end included, and an amount 18 digits '
+            'before the point; none of them is NULL. Correct it at the source.'],
+    'refused: ' || left(message, 30)
+)
+FROM (VALUES
+    (rpad('名', 50, '名') || ' ', 'PL202', 1,     '22001', 'product_line_name "' || rpad('名', 50, '名') || ' "'),
+    (repeat('a', 51),             'PL202', 1,     '22001', 'product_line_name "' || repeat('a', 51) || '"'),
+    ('a', 'a code of 21 letters.',         1,     '22001', 'product_line_code "a code of 21 letters."'),
+    ('a',                         'PL202', 1e18,  '22003', 'aum_balance "1000000000000000000.00"'),
+    ('a',                         'PL202', -1e18, '22003', 'aum_balance "-1000000000000000000.00"'),
+    (NULL,                        'PL202', 1,     '23502', 'product_line_name NULL'),
+    (repeat('a', 50), repeat('c', 20),     1e18,  '22003', 'aum_balance "1000000000000000000.00"')
+) AS unfit (name, code, amount, sqlstate, message);
+
+SELECT is(
+    (pg_temp.error_after(
+        'ALTER TABLE customer.customer_plan_contract ALTER COLUMN product_line_code DROP NOT NULL;
+         INSERT INTO customer.customer_plan_contract (
+             company_id, plan_code, product_line_code, product_line_name, status_year, contract_status, valid_from
+         ) VALUES (''A'', ''P1'', NULL, ''a'', 2026, ''正常'', ''2020-01-01'')'
+    ))[1:2],
+    '{23502,"product_line_code NULL of customer A, product line NULL does not fit into the snapshot"}',
+    'a contract without its product line is refused, and not left out'
+);
+
+SELECT is(
+    (pg_temp.error_of_values('a', 'PL202', amount))[1:2],
+    ARRAY['22003', '2 rows of the AUM detail of 2026-05-31 hold NaN or an infinite amount, such as that of customer A'],
+    format('an amount of %s is refused, with the number of rows and a key', amount)
+)
+FROM (VALUES ('NaN'::numeric), ('Infinity'), ('-Infinity')) AS none (amount);
+
+SELECT is(
+    (pg_temp.error_after(format(
+        'ALTER TABLE business."规模明细" ALTER COLUMN "期末资产规模" TYPE numeric;
+         INSERT INTO business."规模明细" ("产品线代码", "月度", "期末资产规模", "计划代码") VALUES (''PL202'', ''2026-05-01'', %L, ''P1'')',
+        amount
+    )))[1:2],
+    ARRAY['22003', '1 rows of the AUM detail of 2026-05-31 hold NaN or an infinite amount, such as that of customer NULL, product line PL202'],
+    format('so is %s where no row of the snapshot carries it', amount)
+)
+FROM (VALUES ('NaN'::numeric), ('Infinity'), ('-Infinity')) AS none (amount);
 
 SELECT * FROM finish();
 

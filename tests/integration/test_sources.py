@@ -1,0 +1,563 @@
+"""The platform's tables: what deploying demands of them, which it finds, what mends a change."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+
+import oracle
+import psycopg
+import pytest
+from psycopg import IsolationLevel
+from support import (
+    FACT,
+    Source,
+    changes,
+    deploy_scripts,
+    errors_in,
+    fail,
+    psql,
+    run,
+    schema_dump,
+    shell_command,
+    sqitch,
+    succeed,
+    wait_for_lock,
+)
+
+READ_COMMITTED, REPEATABLE_READ = IsolationLevel.READ_COMMITTED, IsolationLevel.REPEATABLE_READ
+
+JANUARY = date(2026, 1, 31)
+JUNE = date(2025, 6, 30)
+REFRESH = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
+MISSING = "the source system lacks what the monthly snapshot reads:"
+SOURCE_TABLES = {
+    "contracts": "customer.customer_plan_contract",
+    "awards": 'customer."当年中标"',
+    "losses": 'customer."当年流失"',
+    "aum": 'business."规模明细"',
+    "customers": 'customer."年金客户"',
+    "product_lines": 'mapping."产品线"',
+}
+# What the platform did in early 2026.
+SECOND_GENERATION = """
+    ALTER TABLE customer."年金客户" RENAME TO "客户明细";
+    ALTER TABLE customer.customer_plan_contract RENAME TO "客户年金计划";
+    ALTER TABLE customer."当年中标" RENAME TO "中标客户明细";
+    ALTER TABLE customer."当年流失" RENAME TO "流失客户明细";
+    ALTER TABLE customer."客户年金计划"
+        DROP CONSTRAINT uq_active_contract,
+        ADD UNIQUE (company_id, plan_code, product_line_code, valid_from),
+        ADD COLUMN customer_name varchar,
+        ADD COLUMN plan_name varchar(200);
+"""
+
+
+@pytest.fixture
+def source_database(create_test_database, source_template) -> str:
+    """A database of this test's own, with empty source tables and without the package."""
+    return create_test_database(source_template)
+
+
+def execute(database: str, *statements: str) -> list[tuple]:
+    """The rows of the last of some statements, which run one after the other."""
+    with psycopg.connect(dbname=database) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def tables_read(database: str) -> dict[str, str]:
+    return dict(
+        execute(database, "SELECT DISTINCT source, table_name FROM customer.source_columns()")
+    )
+
+
+# --- Two generations of names ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def renamed_sample(create_database, source_template) -> Iterator[tuple[str, oracle.Sources]]:
+    """The sample in the platform's second generation, and what it holds."""
+    name = create_database(source_template)
+    succeed(psql(name, "-f", "sql/demo/sample_data.sql"))
+    with psycopg.connect(dbname=name) as connection:
+        sources = oracle.read_sources(connection)
+        connection.execute(SECOND_GENERATION)
+    return name, sources
+
+
+def test_second_generation_is_found_and_gives_what_the_oracle_says(renamed_sample):
+    database, sources = renamed_sample
+
+    succeed(sqitch(database, "deploy"))
+    assert "Verify successful" in succeed(sqitch(database, "verify"))
+
+    with psycopg.connect(dbname=database) as connection:
+        connection.execute(REFRESH)
+        connection.execute("SELECT customer.restate_monthly_snapshot('2025-06-30', 'history')")
+        stored = oracle.read_stored(connection)
+        assert stored[JANUARY] == oracle.snapshot(sources, JANUARY, "current")
+        assert stored[JUNE] == oracle.snapshot(sources, JUNE, "as_of")
+        assert errors_in(connection, JANUARY) == errors_in(connection, JUNE) == []
+
+
+def test_where_both_generations_are_there_it_asks_and_keeps_the_answer(source_database):
+    for old, new in (("当年中标", "中标客户明细"), ("年金客户", "客户明细")):
+        execute(source_database, f'CREATE TABLE customer."{new}" (LIKE customer."{old}")')
+
+    errors = fail(sqitch(source_database, "deploy"))
+
+    assert (
+        "both generations of a table are there, and only one of them can be read:\n"
+        '    customer."当年中标" or customer."中标客户明细":'
+        ' say --set awards=customer."中标客户明细", or the other\n'
+        '    customer."年金客户" or customer."客户明细":'
+        ' say --set customers=customer."客户明细", or the other\n'
+    ) in errors
+
+    answer = ("--set", 'awards=customer."中标客户明细"', "--set", 'customers=customer."年金客户"')
+    succeed(sqitch(source_database, "deploy", *answer))
+    # Run again, it keeps what was chosen.
+    succeed(psql(source_database, "-f", "deploy/sources.sql"))
+    assert tables_read(source_database) == SOURCE_TABLES | {"awards": 'customer."中标客户明细"'}
+
+    # Until that is gone.
+    execute(source_database, 'DROP TABLE customer."中标客户明细", customer."客户明细"')
+    succeed(psql(source_database, "-f", "deploy/sources.sql"))
+    assert tables_read(source_database) == SOURCE_TABLES
+
+
+def test_any_table_can_be_named(source_database):
+    execute(
+        source_database,
+        "CREATE SCHEMA other",
+        *(f"ALTER TABLE {table} SET SCHEMA other" for table in SOURCE_TABLES.values()),
+    )
+    names = {source: "other." + table.partition(".")[2] for source, table in SOURCE_TABLES.items()}
+    options = [word for name in names.items() for word in ("--set", "=".join(name))]
+
+    succeed(sqitch(source_database, "deploy", *options))
+
+    assert tables_read(source_database) == names
+    assert "Verify successful" in succeed(sqitch(source_database, "verify"))
+    for name, problem in (
+        ('nowhere."规模"', 'table nowhere."规模" is missing'),
+        ("k2", "the table for aum must be given as SCHEMA.TABLE, but is k2"),
+        ('other."a$body$b"', 'table other."a$body$b" is missing'),
+    ):
+        assert problem in fail(
+            psql(source_database, "-v", f"aum={name}", "-f", "deploy/sources.sql")
+        )
+
+    # All of them renamed at once: what was remembered is of no use then.
+    execute(source_database, "ALTER SCHEMA other RENAME TO another")
+    options = [
+        word
+        for source, table in names.items()
+        for word in ("-v", f"{source}={table.replace('other', 'another')}")
+    ]
+    succeed(psql(source_database, *options, "-f", "deploy/sources.sql"))
+    assert "Verify successful" in succeed(sqitch(source_database, "verify"))
+
+
+def test_renamed_table_is_mended_by_the_command_of_hint_and_readme(database, connection):
+    Source(connection).contract("C1")
+    connection.execute(REFRESH)
+    connection.execute('ALTER TABLE customer.customer_plan_contract RENAME TO "客户年金计划"')
+
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
+        connection.execute(REFRESH)
+
+    command = shell_command("-f deploy/sources.sql").replace("workdatahub", database)
+    told = command.replace("'", "").replace('customer."客户年金计划"', "SCHEMA.TABLE")
+    assert f'"{told}"' in caught.value.diag.message_hint
+    fail(sqitch(database, "verify"))
+    succeed(run("bash", "-c", command))
+    assert connection.execute(REFRESH).fetchone()[0]["unchanged"] == 1
+    assert "Verify successful" in succeed(sqitch(database, "verify"))
+
+
+# --- What is missing ---------------------------------------------------------
+
+
+def test_deploy_and_verify_name_all_that_is_missing_and_deploying_leaves_nothing(
+    source_database, database
+):
+    damage = """
+        DROP TABLE business."规模明细" CASCADE;
+        ALTER TABLE customer."当年流失" DROP COLUMN "上报月份";
+        ALTER TABLE customer.customer_plan_contract
+            DROP COLUMN valid_to, DROP COLUMN plan_code CASCADE;
+        ALTER TABLE mapping."产品线" DROP CONSTRAINT "产品线_pkey" CASCADE
+    """
+    findings = "\n    ".join(
+        (
+            MISSING,
+            "column customer.customer_plan_contract.plan_code is missing",
+            "column customer.customer_plan_contract.valid_to is missing",
+            'column customer."当年流失"."上报月份" is missing',
+            'table business."规模明细" is missing',
+            'unique key on mapping."产品线"."产品线代码" is missing',
+        )
+    )
+    execute(source_database, damage)
+    execute(database, damage)
+    before = schema_dump(source_database)
+
+    errors = fail(sqitch(source_database, "deploy"))
+
+    assert f"{findings}\nHINT:  Create what is missing" in errors
+    assert schema_dump(source_database) == before
+    assert findings in fail(psql(database, "-f", "verify/sources.sql"))
+
+
+def test_deploy_to_a_database_without_the_schema_names_every_table(create_test_database):
+    database = create_test_database()
+    before = schema_dump(database)
+
+    errors = fail(sqitch(database, "deploy"))
+
+    for table in SOURCE_TABLES.values():
+        assert f"    table {table} is missing\n" in errors
+    assert schema_dump(database) == before
+
+
+# --- Whose rights it reads with ----------------------------------------------
+
+
+@pytest.fixture
+def owner(source_database, create_role) -> str:
+    """A role with just the rights that deploying takes."""
+    role = create_role()
+    with psycopg.connect(dbname=source_database) as connection:
+        connection.execute(
+            f"""
+            GRANT USAGE, CREATE ON SCHEMA customer TO {role};
+            GRANT USAGE ON SCHEMA business, mapping TO {role};
+            GRANT SELECT (
+                company_id, plan_code, product_line_code, product_line_name, is_strategic,
+                is_existing, valid_from, valid_to, contract_id
+            ) ON customer.customer_plan_contract TO {role};
+            GRANT SELECT (company_id, "产品线代码", "上报月份")
+            ON customer."当年中标", customer."当年流失" TO {role};
+            GRANT SELECT (company_id, "产品线代码", "月度", "期末资产规模")
+            ON business."规模明细" TO {role};
+            GRANT SELECT (company_id), REFERENCES ON customer."年金客户" TO {role};
+            GRANT SELECT ("产品线代码"), REFERENCES ON mapping."产品线" TO {role}
+            """
+        )
+    return role
+
+
+def as_role(role: str) -> tuple[str, str]:
+    return "-c", f"SET SESSION AUTHORIZATION {role}"
+
+
+def test_owner_needs_the_columns_that_are_read_and_no_more(source_database, owner):
+    with psycopg.connect(dbname=source_database) as connection:
+        source = Source(connection)
+        source.contract("C1")
+        source.award("C1")
+        source.detail("C1", "1.50")
+
+    output = succeed(deploy_scripts(source_database, *as_role(owner)))
+
+    assert "superuser" not in output
+    calls = (
+        REFRESH,
+        "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')",
+        "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')",
+        "SELECT customer.close_snapshot_month('2026-01-31', 'why')",
+    )
+    for call in calls:
+        succeed(psql(source_database, *as_role(owner), "-c", call))
+    assert execute(source_database, f"SELECT aum_balance FROM {FACT}") == [(Decimal("1.50"),)]
+
+    revert = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
+    succeed(psql(source_database, *as_role(owner), "-v", "discard_snapshots=true", *revert))
+
+
+def test_deploy_says_which_table_the_deployer_may_not_read(source_database, owner):
+    execute(source_database, f"REVOKE USAGE ON SCHEMA business FROM {owner}")
+
+    errors = fail(psql(source_database, *as_role(owner), "-f", "deploy/sources.sql"))
+
+    assert (
+        f'{MISSING}\n    table business."规模明细" may not be read by {owner}:'
+        " it takes USAGE on the schema and SELECT\nHINT:"
+    ) in errors
+
+
+def test_functions_that_another_role_made_first_are_neither_run_nor_taken(
+    source_database, create_role
+):
+    role = create_role()
+    execute(
+        source_database,
+        f"GRANT USAGE, CREATE ON SCHEMA customer TO {role}",
+        f"SET ROLE {role}",
+        "CREATE FUNCTION customer.source_columns() RETURNS TABLE (source text, table_name text)"
+        f" LANGUAGE plpgsql AS 'BEGIN ALTER ROLE {role} SUPERUSER; END'",
+    )
+
+    errors = fail(psql(source_database, "-f", "deploy/sources.sql"))
+
+    assert (
+        "role postgres does not own what is there already:\n"
+        f"    customer.source_columns() belongs to {role}\n"
+    ) in errors
+    [(is_superuser,)] = execute(
+        source_database, f"SELECT rolsuper FROM pg_roles WHERE rolname = '{role}'"
+    )
+    assert not is_superuser
+
+
+@pytest.mark.parametrize("level", [READ_COMMITTED, REPEATABLE_READ])
+def test_type_that_changes_meanwhile_is_not_taken_unnoticed(connect, connection, start, level):
+    source = Source(connection)
+    source.contract("C1")
+    source.detail("C1", "12345678901.23")
+    platform, load = connect(), connect()
+    load.isolation_level = level
+    load.execute("SELECT 1")
+    platform.execute('ALTER TABLE business."规模明细" ALTER "期末资产规模" TYPE real')
+
+    call = start(load.execute, REFRESH)
+    wait_for_lock(connection, platform, call)
+    platform.commit()
+
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="has type real and had"):
+        call.result(timeout=20)
+
+
+def test_deploying_as_a_superuser_is_warned_of(source_database):
+    result = psql(source_database, "-f", "deploy/sources.sql")
+
+    assert "WARNING:  role postgres is a superuser" in result.stderr
+    assert "HINT:  Deploy as a role that owns nothing but the package" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("hide", "problem"),
+    [
+        (
+            'ALTER TABLE business."规模明细" RENAME TO kept;'
+            ' CREATE VIEW business."规模明细" WITH (security_invoker) AS TABLE business.kept;'
+            ' GRANT SELECT ON business."规模明细" TO {owner}',
+            "permission denied for table kept",
+        ),
+        (
+            'ALTER TABLE business."规模明细" ENABLE ROW LEVEL SECURITY',
+            'query would be affected by row-level security policy for table "规模明细"',
+        ),
+    ],
+    ids=["a view with its reader's rights", "row security"],
+)
+def test_what_the_owner_could_not_read_later_is_refused_at_deploy(
+    source_database, owner, hide, problem
+):
+    execute(source_database, hide.format(owner=owner))
+
+    errors = fail(psql(source_database, *as_role(owner), "-f", "deploy/sources.sql"))
+
+    assert f"customer.source_aum cannot read its table as {owner}: {problem}\nHINT:" in errors
+
+
+def test_row_security_on_a_source_is_an_error_and_filters_nothing(source_database, owner):
+    with psycopg.connect(dbname=source_database) as connection:
+        Source(connection).contract("C1")
+    succeed(deploy_scripts(source_database, *as_role(owner)))
+    execute(
+        source_database, "ALTER TABLE customer.customer_plan_contract ENABLE ROW LEVEL SECURITY"
+    )
+
+    for call in (
+        REFRESH,
+        "SELECT customer.post_etl_hook('annuity_performance', '202601')",
+        "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')",
+        "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')",
+    ):
+        errors = fail(psql(source_database, *as_role(owner), "-c", call))
+        assert "would be affected by row-level security policy" in errors
+
+
+# --- Clients without Chinese -------------------------------------------------
+
+
+def test_errors_reach_a_client_without_chinese(connect, connection):
+    """With the codes of the letters that its encoding lacks."""
+    source = Source(connection)
+    source.contract("甲")
+    source.detail("甲", "1")
+    connection.execute(REFRESH)
+    client = connect(autocommit=True, client_encoding="WIN1252")
+
+    source.detail("甲", "NaN")
+    with pytest.raises(psycopg.errors.NumericValueOutOfRange, match=r"customer \\u7532, product"):
+        client.execute(REFRESH)
+
+    connection.execute("SELECT customer.close_snapshot_month('2026-01-31', '已发布 2026')")
+    with pytest.raises(
+        psycopg.errors.ObjectNotInPrerequisiteState, match=r"\(\\u5df2\\u53d1\\u5e03 2026\)"
+    ):
+        client.execute(REFRESH)
+
+
+@pytest.mark.parametrize("encoding", ["WIN1252", "LATIN1", "BIG5", "EUC_KR"])
+def test_warnings_do_not_abort_the_load_of_a_client_without_chinese(connect, connection, encoding):
+    """A month without AUM, one without contracts, stale rows, an older month, a restated one."""
+    source = Source(connection)
+    source.contract("C1")
+    client = connect(autocommit=True, client_encoding=encoding)
+
+    client.execute("SELECT customer.refresh_monthly_snapshot('2026-02-28')")
+    client.execute("SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')")
+    connection.execute("UPDATE customer.customer_plan_contract SET valid_to = '2026-01-01'")
+    client.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
+
+    [(count,)] = connection.execute("SELECT count(*) FROM customer.monthly_snapshot_log").fetchall()
+    assert count == 3
+
+
+# --- Other source systems ----------------------------------------------------
+
+PLATFORM_TYPES = {
+    "key": "varchar",
+    "code": "varchar",
+    "day": "date",
+    "amount": "numeric(18,4)",
+    "flag": "boolean",
+}
+OTHER_TYPES = {
+    "text, timestamp, bigint": {
+        "key": "text",
+        "code": "text",
+        "day": "timestamp",
+        "amount": "bigint",
+    },
+    "char, integer": {"key": "char(12)", "code": "char(12)", "amount": "integer"},
+    # By it P1 and p1 are alike, but not to the package.
+    "citext": {"code": "citext"},
+    "domains over domains": {
+        "key": "own_code",
+        "code": "own_code",
+        "day": "own_day",
+        "amount": "own_amount",
+        "flag": "own_flag",
+    },
+}
+DOMAINS = """
+    CREATE EXTENSION citext;
+    CREATE DOMAIN some_code AS text CHECK (VALUE <> '');
+    CREATE DOMAIN some_day AS timestamp;
+    CREATE DOMAIN some_amount AS numeric;
+    CREATE DOMAIN some_flag AS boolean;
+    CREATE DOMAIN own_code AS some_code;
+    CREATE DOMAIN own_day AS some_day;
+    CREATE DOMAIN own_amount AS some_amount;
+    CREATE DOMAIN own_flag AS some_flag;
+"""
+MINIMAL_TABLES = """
+    CREATE SCHEMA customer;
+    CREATE SCHEMA mapping;
+    CREATE SCHEMA business;
+    CREATE TABLE customer."年金客户" (company_id {key});
+    CREATE UNIQUE INDEX ON customer."年金客户" (company_id);
+    CREATE TABLE mapping."产品线" ("产品线代码" {key} UNIQUE);
+    CREATE TABLE customer.customer_plan_contract (
+        company_id {code}, plan_code {code}, product_line_code {code}, product_line_name {code},
+        is_strategic {flag}, is_existing {flag}, valid_to {day},
+        valid_from {day} DEFAULT '2020-01-01', contract_id serial
+    );
+    CREATE TABLE customer."当年中标" (company_id {code}, "产品线代码" {code}, "上报月份" {day});
+    CREATE TABLE customer."当年流失" (company_id {code}, "产品线代码" {code}, "上报月份" {day});
+    CREATE TABLE business."规模明细" (
+        company_id {code}, "产品线代码" {code}, "月度" {day}, "期末资产规模" {amount}
+    );
+"""
+MINIMAL_ROWS = """
+    INSERT INTO customer."年金客户" VALUES ('C1'), ('C2'), (NULL);
+    INSERT INTO mapping."产品线" VALUES ('PL1'), ('PL2'), (NULL);
+    INSERT INTO customer.customer_plan_contract VALUES
+        ('C1', 'P1', 'PL1', '受托', TRUE, NULL, '9999-12-31'),
+        ('C1', 'p1', 'PL1', '受托', FALSE, FALSE, '9999-12-31'),
+        ('C1', 'P1', 'PL2', '投资', NULL, NULL, NULL),
+        ('C2', 'P1', 'PL1', '受托', FALSE, TRUE, '9999-12-31'),
+        ('C2', 'P1', 'PL2', '投资', FALSE, TRUE, '2026-01-30');
+    INSERT INTO customer."当年中标" VALUES
+        ('C1', 'PL1', '2026-12-31 23:59:59'),
+        ('C2', 'PL1', '2025-12-31 23:59:59'),
+        (NULL, 'PL1', '2026-01-01'),
+        ('C2', NULL, '2026-01-01'),
+        ('C2', 'PL1', NULL);
+    INSERT INTO customer."当年流失" VALUES
+        ('C1', 'PL1', '2027-01-01 00:00:00'),
+        ('C2', 'PL1', '2026-01-01 00:00:00');
+    INSERT INTO business."规模明细" VALUES
+        ('C1', 'PL1', '2026-01-01 00:00:00', 100),
+        ('C1', 'PL1', '2026-01-31 23:59:59', 50),
+        ('C1', 'PL1', '2026-02-01 00:00:00', 1000),
+        ('C1', 'PL1', '2025-12-31 23:59:59', 1000),
+        ('C1', 'PL1', NULL, 1000),
+        ('C1', 'PL1', '2026-01-15', NULL),
+        ('C1', 'PL2', '2026-01-15', 7),
+        (NULL, NULL, '2026-01-15', 1);
+"""
+
+
+def check_minimal_rows(database: str) -> None:
+    """By either rule these are the rows, and validation agrees."""
+    for call in (REFRESH, "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')"):
+        [(result,)] = execute(database, call)
+        assert (result["total"], result["aum_total"], result["aum_unattributed"]) == (2, 150, 8)
+    with psycopg.connect(dbname=database) as connection:
+        assert errors_in(connection, JANUARY) == []
+        assert list(oracle.read_stored(connection)[JANUARY].values()) == [
+            # company, line, name, strategic, existing, new, winning, churned, AUM, plans
+            (JANUARY, "C1", "PL1", "受托", True, False, True, True, False, Decimal(150), 2),
+            (JANUARY, "C2", "PL1", "受托", False, True, False, False, True, Decimal(0), 1),
+        ]
+
+
+@pytest.mark.parametrize("other_types", OTHER_TYPES.values(), ids=OTHER_TYPES.keys())
+def test_minimal_source_system_is_enough(create_test_database, other_types):
+    database = create_test_database()
+    tables = MINIMAL_TABLES.format(**(PLATFORM_TYPES | other_types))
+    succeed(psql(database, "-c", DOMAINS + tables + MINIMAL_ROWS))
+
+    succeed(deploy_scripts(database))
+
+    check_minimal_rows(database)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        "CREATE VIEW {table} AS TABLE {kept};",
+        "CREATE MATERIALIZED VIEW {table} AS TABLE {kept};",
+        "CREATE TABLE {table} (LIKE {kept}) PARTITION BY RANGE ({day});"
+        " CREATE TABLE {table}_1 PARTITION OF {table} FOR VALUES FROM (MINVALUE) TO ('2026-01-01');"
+        " CREATE TABLE {table}_2 PARTITION OF {table} FOR VALUES FROM ('2026-01-01') TO (MAXVALUE);"
+        " CREATE TABLE {table}_3 PARTITION OF {table} DEFAULT;"
+        " INSERT INTO {table} TABLE {kept};",
+    ],
+    ids=["views", "materialized views", "partitioned tables"],
+)
+def test_what_is_read_need_not_be_a_plain_table(create_test_database, replace):
+    database = create_test_database()
+    statement = MINIMAL_TABLES.format(**PLATFORM_TYPES) + MINIMAL_ROWS
+    for schema, table, day in (
+        ("customer", "customer_plan_contract", "valid_to"),
+        ("customer", "当年中标", "上报月份"),
+        ("customer", "当年流失", "上报月份"),
+        ("business", "规模明细", "月度"),
+    ):
+        statement += f"ALTER TABLE {schema}.{table} RENAME TO kept_{table};"
+        statement += replace.format(
+            table=f"{schema}.{table}", kept=f"{schema}.kept_{table}", day=day
+        )
+    succeed(psql(database, "-c", statement))
+
+    succeed(deploy_scripts(database))
+
+    check_minimal_rows(database)

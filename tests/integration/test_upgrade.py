@@ -1,0 +1,224 @@
+"""An upgrade, rehearsed: a release is reworked, deployed over stored months, and reverted."""
+
+import re
+import shutil
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import psycopg
+import pytest
+from support import (
+    FACT,
+    PROJECT,
+    Source,
+    fail,
+    psql,
+    run,
+    schema_dump,
+    schema_objects,
+    stored,
+    succeed,
+)
+
+TAG = "rehearsed"
+MAINTAINERS = {"SQITCH_FULLNAME": "Maintainers", "SQITCH_EMAIL": "maintainers@example.org"}
+
+
+class Project:
+    """The project in a git repository of its own, tagged as a release."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def git(self, *arguments: str) -> None:
+        who = ("-c", "user.name=Maintainers", "-c", "user.email=maintainers@example.org")
+        succeed(run("git", "-C", self.folder, *who, *arguments, GIT_CONFIG_GLOBAL="/dev/null"))
+
+    def sqitch(self, *arguments: str) -> CompletedProcess[str]:
+        return run("sqitch", "--chdir", self.folder, *arguments, **MAINTAINERS)
+
+    def check(self) -> CompletedProcess[str]:
+        return run(self.folder / "scripts" / "released")
+
+    def edit(self, path: str, pattern: str, replacement: str) -> None:
+        """Change the first place that matches."""
+        file = self.folder / path
+        text = file.read_text(encoding="utf-8")
+        text, count = re.subn(pattern, lambda _: replacement, text, count=1)
+        assert count == 1, f"{path} has nothing like {pattern}"
+        file.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    for name in ("deploy", "revert", "verify", "scripts"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    shutil.copy(PROJECT / "sqitch.plan", tmp_path)
+    shutil.copy(PROJECT / "sqitch.conf", tmp_path)
+    project = Project(tmp_path)
+    succeed(project.sqitch("tag", TAG, "--note", "Rehearsed."))
+    project.git("init", "--quiet")
+    project.git("add", ".")
+    project.git("commit", "--quiet", "--message", "Release")
+    project.git("tag", TAG)
+    return project
+
+
+# --- Reworking, deploying, reverting -----------------------------------------
+
+VIEW = "customer.monthly_status_trend"
+
+# A view whose columns change is dropped and made anew with the grants that it had.
+KEEP_GRANTS_AND_DROP = f"""
+SELECT coalesce(
+    string_agg(format('GRANT %s ON TABLE {VIEW} TO %s;', privilege_type, grantee::regrole), ' '),
+    'SELECT'
+) AS grants
+FROM pg_class
+CROSS JOIN aclexplode(relacl)
+WHERE oid = to_regclass('{VIEW}')
+    AND grantee <> relowner
+\\gset
+
+DROP VIEW IF EXISTS {VIEW};
+
+"""
+GRANT_AGAIN = "SELECT :'grants' \\gexec\n\n"
+
+
+def rework(project: Project) -> None:
+    """A function, a function with triggers, a view that is dropped, a comment on the table."""
+    for change in (
+        "write_monthly_snapshot",
+        "guard_closed_months",
+        "monthly_status_trend",
+        "fct_customer_business_monthly_status",
+    ):
+        succeed(project.sqitch("rework", change, "--note", "Reworked."))
+        # What Sqitch writes: the way back is to deploy what was there.
+        old = project.folder / "deploy" / f"{change}@{TAG}.sql"
+        assert (project.folder / "revert" / f"{change}.sql").read_bytes() == old.read_bytes()
+
+    for change in ("write_monthly_snapshot", "guard_closed_months"):
+        project.edit(f"deploy/{change}.sql", r"\nAS \$\$\n", "\nAS $$\n-- Reworked.\n")
+    project.edit(
+        "deploy/fct_customer_business_monthly_status.sql",
+        "'Customer monthly snapshot",
+        "'Reworked customer monthly snapshot",
+    )
+    for path in ("deploy/monthly_status_trend.sql", "revert/monthly_status_trend.sql"):
+        project.edit(path, "CREATE OR REPLACE VIEW", KEEP_GRANTS_AND_DROP + "CREATE VIEW")
+        project.edit(path, "COMMIT;", GRANT_AGAIN + "COMMIT;")
+    revoke = ";\n\nCALL customer.revoke_default_grants"
+    project.edit("deploy/monthly_status_trend.sql", revoke, "\nOFFSET 0" + revoke)
+
+
+def bring_verify_up_to_date(project: Project, database: str, change: str) -> None:
+    """Deploy a change, and put the hash that its verify script finds into it."""
+    path = project.folder / "verify" / f"{change}.sql"
+    succeed(psql(database, "-f", project.folder / "deploy" / f"{change}.sql"))
+    [(found, expected)] = re.findall(
+        r"hash ([0-9a-f]{64}), expected ([0-9a-f]{64})", fail(psql(database, "-f", path))
+    )
+    project.edit(f"verify/{change}.sql", expected, found)
+    succeed(psql(database, "-f", path))
+
+
+def test_upgrade_and_its_way_back_keep_rows_grants_and_closed_months(
+    project, create_test_database, source_template, package_template, create_role
+):
+    database = create_test_database(source_template)
+    target = ("--target", f"db:pg:{database}")
+    role = create_role()
+    succeed(project.sqitch("deploy", *target))
+    duties = [f"--set={duty}={role}" for duty in ("etl", "operator", "closer", "reader")]
+    succeed(psql(database, *duties, "-f", "sql/grants.sql"))
+    with psycopg.connect(dbname=database) as connection:
+        source = Source(connection)
+        source.contract("C1")
+        for day in ("2026-01-31", "2026-02-28"):
+            source.detail("C1", "1", day)
+            connection.execute("SELECT customer.refresh_monthly_snapshot(%s)", [day])
+        connection.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
+
+    def state() -> tuple:
+        with psycopg.connect(dbname=database) as connection:
+            return schema_objects(database), stored(connection)
+
+    released, months = state()
+
+    # An upgrade that fails half-way: its verify script expects what was there before.
+    rework(project)
+    assert "write_monthly_snapshot" in fail(project.sqitch("deploy", *target))
+    assert state() == (released, months)
+
+    # One that does not.
+    spare = create_test_database(package_template)
+    for change in ("write_monthly_snapshot", "guard_closed_months", "monthly_status_trend"):
+        bring_verify_up_to_date(project, spare, change)
+    succeed(project.check())
+    succeed(project.sqitch("deploy", *target))
+    assert "Verify successful" in succeed(project.sqitch("verify", *target))
+    upgraded, months_now = state()
+    assert months_now == months
+    assert {name for name, _ in upgraded.items() ^ released.items()} == {
+        "FUNCTION customer.guard_closed_months()",
+        "FUNCTION customer.write_monthly_snapshot(date, text, text)",
+        f"COMMENT customer.TABLE {FACT.partition('.')[2]}",
+        f"VIEW {VIEW}",
+    }
+    with psycopg.connect(dbname=database) as connection:
+        connection.execute(f"SET ROLE {role}; SELECT FROM {VIEW}; RESET ROLE")
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is closed"):
+            connection.execute(f"DELETE FROM {FACT}")
+
+    # Back to the release. Of what was reworked, only the release itself verifies all.
+    succeed(project.sqitch("revert", "-y", "--to", f"@{TAG}", *target))
+    assert state() == (released, months)
+    project.git("stash", "--include-untracked")
+    assert "Verify successful" in succeed(project.sqitch("verify", *target))
+    project.git("stash", "pop")
+
+    # And no further, from where it is or from the upgrade.
+    for _ in range(2):
+        assert "keep_stored_months" in fail(project.sqitch("revert", "-y", *target))
+        assert state() == (released, months)
+        succeed(project.sqitch("deploy", *target))
+        assert state() == (upgraded, months)
+
+    # A new site gets there by way of the release, and back.
+    site = create_test_database(source_template)
+    target = ("--target", f"db:pg:{site}")
+    succeed(project.sqitch("deploy", *target))
+    assert set(schema_objects(site)) ^ set(upgraded) <= {
+        name for name in upgraded if "ACL " in name
+    }
+    succeed(project.sqitch("revert", "-y", *target))
+    assert schema_dump(site) == schema_dump(source_template)
+
+
+# --- What is released is frozen ----------------------------------------------
+
+
+def test_released_changes_are_reworked_and_not_edited(project):
+    rework(project)
+    assert f"All is as released with {TAG}" in succeed(project.check())
+
+    edited = (
+        "sqitch.plan",
+        "deploy/close_snapshot_month.sql",
+        f"deploy/write_monthly_snapshot@{TAG}.sql",
+        "revert/reopen_snapshot_month.sql",
+        "verify/post_etl_hook.sql",
+    )
+    for path in edited:
+        project.edit(path, "Snapshot Maintainers|BEGIN;", "edited")
+    assert f"not as released with {TAG}: {' '.join(edited)}. A" in fail(project.check())
+
+
+def test_release_is_what_gits_tag_of_the_same_name_has(project):
+    project.git("tag", "--delete", TAG)
+    assert f"git fetch --depth=1 origin tag {TAG}" in fail(project.check())
+
+    project.edit("sqitch.plan", r"(?m)^@.*\n", "")
+    assert "Nothing is released yet" in succeed(project.check())

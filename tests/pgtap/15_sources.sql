@@ -1,0 +1,266 @@
+-- Proves how the platform's tables are read: inlined, without a dependency, and checked against
+-- their own columns; and that a deploy script takes back what a site grants by default.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(27);
+
+\ir fixture.psql
+
+-- Inlined
+
+CREATE FUNCTION pg_temp.plan_of(p_query text)
+RETURNS SETOF text
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE 'EXPLAIN (COSTS OFF) ' || p_query;
+END
+$$;
+
+SELECT is_empty(
+    format('SELECT line FROM pg_temp.plan_of(''SELECT * FROM customer.%s()'') AS line WHERE line LIKE ''%%Function Scan%%''', name),
+    format('%s() is inlined: the plan shows its table', name)
+)
+FROM (VALUES
+    ('source_contracts'), ('source_awards'), ('source_losses'), ('source_aum'), ('source_customers'), ('source_product_lines')
+) AS reader (name);
+
+SELECT is(
+    (
+        SELECT array_agg(format('%s %s %s', proname, lanname, provolatile) ORDER BY proname COLLATE "C")
+        FROM pg_proc
+        JOIN pg_language
+            ON pg_language.oid = prolang
+        WHERE pronamespace = 'customer'::regnamespace
+            AND proname LIKE 'source\_%'
+            AND NOT prosecdef
+            AND NOT proisstrict
+            AND proconfig IS NULL
+    ),
+    ARRAY[
+        'source_aum sql s', 'source_awards sql s', 'source_columns sql i', 'source_contracts sql s',
+        'source_control_totals sql s', 'source_customers sql s', 'source_losses sql s', 'source_product_lines sql s',
+        'source_types sql s'
+    ],
+    'they are what PostgreSQL inlines: SQL, not volatile, not strict, without rights or settings of their own'
+);
+
+SET LOCAL enable_seqscan = off;
+
+SELECT ok(
+    EXISTS (
+        SELECT
+        FROM pg_temp.plan_of($$ SELECT * FROM customer.source_aum() WHERE as_of >= '2026-01-01' AND as_of < '2026-02-01' $$) AS line
+        WHERE line LIKE '%Index Cond: (("月度" >= ''2026-01-01''::date) AND ("月度" < ''2026-02-01''::date))%'
+    ),
+    'a month of AUM detail is found by the index on 月度'
+);
+
+RESET enable_seqscan;
+
+-- No dependency but the two foreign keys
+
+SELECT results_eq(
+    $$ SELECT DISTINCT pg_describe_object(dependency.classid, dependency.objid, 0)
+       FROM pg_depend AS dependency
+       WHERE refclassid = 'pg_class'::regclass
+           AND refobjid IN (SELECT table_name::regclass FROM customer.source_columns())
+           AND (
+               classid = 'pg_proc'::regclass
+               OR classid = 'pg_rewrite'::regclass AND EXISTS (
+                   SELECT
+                   FROM pg_rewrite
+                   WHERE pg_rewrite.oid = objid
+                       AND ev_class IN (SELECT oid FROM package_relation)
+               )
+               OR classid = 'pg_constraint'::regclass AND EXISTS (
+                   SELECT
+                   FROM pg_constraint
+                   WHERE pg_constraint.oid = objid
+                       AND conrelid IN (SELECT oid FROM package_relation)
+               )
+           )
+       ORDER BY 1 $$,
+    $$ VALUES
+        ('constraint fk_snapshot_company on table customer.fct_customer_business_monthly_status'),
+        ('constraint fk_snapshot_product_line on table customer.fct_customer_business_monthly_status') $$,
+    'nothing of the package depends on the platform''s tables but the two foreign keys'
+);
+
+-- What they give
+
+INSERT INTO contract (company_id, plan_code, valid_to)
+VALUES ('A', 'P1', '9999-12-31'), ('A', 'P2', '9999-12-30'), ('A', 'P3', NULL);
+
+SELECT results_eq(
+    'SELECT plan_code::text, is_current FROM customer.source_contracts() ORDER BY plan_code',
+    $$ VALUES ('P1', TRUE), ('P2', FALSE), ('P3', NULL) $$,
+    'a contract is current if its valid_to is 9999-12-31'
+);
+
+-- Against the tables' own columns
+
+INSERT INTO award (company_id) VALUES ('A');
+INSERT INTO loss (company_id) VALUES ('A');
+INSERT INTO aum (company_id, amount) VALUES ('A', 1), ('A', NULL), (NULL, 2.5);
+INSERT INTO aum (company_id, as_of, amount) VALUES ('A', '2026-01-31', 4), ('A', '2026-02-01', 8), ('A', '2025-12-31', 16);
+INSERT INTO award (company_id, reported_on) VALUES ('A', '2025-12-31'), (NULL, '2026-12-31'), ('A', '2027-01-01');
+INSERT INTO loss (company_id, reported_on) VALUES ('A', '2025-12-31'), (NULL, '2026-12-31'), ('A', '2027-01-01');
+
+SELECT results_eq(
+    $$ SELECT * FROM customer.source_control_totals('2026-01-01', '2026-01-31') $$,
+    $$ VALUES (1::bigint, 2::bigint, 2::bigint, 4::bigint, 7.5) $$,
+    'control totals: current contracts, awards and losses of the year, rows and sum of the month'
+);
+
+SELECT results_eq(
+    $$ SELECT * FROM customer.source_control_totals('2024-01-01', '2024-01-31') $$,
+    $$ VALUES (1::bigint, 0::bigint, 0::bigint, 0::bigint, 0::numeric) $$,
+    'and where there is nothing'
+);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') \g /dev/null
+
+-- What validation finds after a function was written anew, which is undone again.
+CREATE FUNCTION pg_temp.misread_after(p_function text, p_old text, p_new text)
+RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    v_misread bigint;
+BEGIN
+    EXECUTE replace(pg_get_functiondef(p_function::regprocedure), p_old, p_new);
+    SELECT violations
+    INTO v_misread
+    FROM customer.validate_monthly_snapshot('2026-01-31')
+    WHERE check_name = 'source_reading';
+    RAISE EXCEPTION USING ERRCODE = 'UNDO1';
+EXCEPTION
+    WHEN SQLSTATE 'UNDO1' THEN
+        RETURN v_misread;
+END
+$$;
+
+SELECT is(
+    pg_temp.misread_after(function, old, new), found,
+    format('validation finds %s misread by %s', found, new)
+)
+FROM (VALUES
+    ('customer.source_aum()',       'FROM business', 'FROM business', 0::bigint),
+    ('customer.source_aum()',       '"期末资产规模"::numeric', 'round("期末资产规模")', 1),
+    ('customer.source_aum()',       '"月度"::date', '"月度"::date + 1', 1),
+    ('customer.source_aum()',       '"规模明细"', '"规模明细" WHERE "期末资产规模" > 0', 1),
+    ('customer.source_contracts()', '9999-12-31', '9999-12-30', 0),
+    ('customer.source_contracts()', 'DATE ''9999-12-31''', 'DATE ''2026-01-01''', 1),
+    ('customer.source_awards()',    '"上报月份"::date', '"上报月份"::date - 366', 1),
+    ('customer.source_losses()',    '"上报月份"::date', '"上报月份"::date - 366', 1)
+) AS wrong (function, old, new, found);
+
+-- Default privileges
+
+CREATE ROLE site_reader;
+CREATE ROLE site_writer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT ALL ON TABLES TO PUBLIC, site_reader, site_writer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT ALL ON SEQUENCES TO site_writer;
+ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT EXECUTE ON FUNCTIONS TO site_writer WITH GRANT OPTION;
+
+CREATE TABLE customer.some_table (id bigserial);
+CREATE VIEW customer.some_view AS SELECT 1 AS one;
+CREATE FUNCTION customer.some_function(p_day date) RETURNS date LANGUAGE sql AS 'SELECT p_day';
+CREATE PROCEDURE customer.some_procedure() LANGUAGE sql AS 'SELECT 1';
+
+CREATE FUNCTION pg_temp.grantees()
+RETURNS text[]
+LANGUAGE sql
+AS $$
+    SELECT array_agg(DISTINCT coalesce(rolname, 'PUBLIC') ORDER BY coalesce(rolname, 'PUBLIC'))
+    FROM (
+        SELECT relowner, relacl
+        FROM pg_class
+        WHERE relnamespace = 'customer'::regnamespace
+            AND relname LIKE 'some\_%'
+            AND relacl IS NOT NULL
+        UNION ALL
+        SELECT proowner, coalesce(proacl, acldefault('f', proowner))
+        FROM pg_proc
+        WHERE pronamespace = 'customer'::regnamespace
+            AND proname LIKE 'some\_%'
+    ) AS object (owner, acl)
+    CROSS JOIN aclexplode(acl)
+    LEFT JOIN pg_roles
+        ON pg_roles.oid = grantee
+    WHERE grantee <> owner
+$$;
+
+SELECT is(
+    pg_temp.grantees(), '{PUBLIC,site_reader,site_writer}',
+    'premise: the site''s default privileges grant what is new to others'
+);
+
+CALL customer.revoke_default_grants('customer.some_table'::regclass);
+CALL customer.revoke_default_grants('customer.some_table_id_seq'::regclass);
+CALL customer.revoke_default_grants('customer.some_view'::regclass);
+CALL customer.revoke_default_grants('customer.some_function(date)'::regprocedure);
+CALL customer.revoke_default_grants('customer.some_procedure()'::regprocedure);
+
+SELECT is(pg_temp.grantees(), NULL, 'a deploy script takes all of it back');
+
+SELECT ok(
+    aclcontains(relacl, makeaclitem(relowner, relowner, 'INSERT', FALSE))
+    AND aclcontains(proacl, makeaclitem(proowner, proowner, 'EXECUTE', FALSE)),
+    'the owner keeps what is its own'
+)
+FROM pg_class
+CROSS JOIN pg_proc
+WHERE pg_class.oid = 'customer.some_table'::regclass
+    AND pg_proc.oid = 'customer.some_function(date)'::regprocedure;
+
+COMMENT ON TABLE customer.some_table IS 'deployed before';
+COMMENT ON FUNCTION customer.some_function(date) IS 'deployed before';
+GRANT SELECT ON customer.some_table TO site_reader;
+GRANT EXECUTE ON FUNCTION customer.some_function(date) TO site_writer;
+
+CALL customer.revoke_default_grants('customer.some_table'::regclass);
+CALL customer.revoke_default_grants('customer.some_function(date)'::regprocedure);
+
+SELECT is(
+    pg_temp.grantees(), '{site_reader,site_writer}',
+    'what has its comment was deployed before, and keeps what was granted since'
+);
+
+SELECT is_empty(
+    $$ SELECT kind, name
+       FROM (
+           SELECT 'relation' AS kind, name, obj_description(oid, 'pg_class') AS comment
+           FROM package_relation
+           WHERE name NOT LIKE '%some\_%'
+           UNION ALL
+           SELECT 'function', name, obj_description(oid, 'pg_proc')
+           FROM package_function
+           WHERE name NOT LIKE '%some\_%'
+       ) AS object
+       WHERE comment IS NULL $$,
+    'everything of the package has its comment, by which an upgrade knows it'
+);
+
+-- Whether a function is as deployed
+
+SELECT lives_ok(
+    format(
+        'CALL customer.verify_function(''customer.snapshot_month_of(date)'', %L, ''snapshot_month_of'', TRUE)',
+        encode(sha256(convert_to(pg_get_functiondef('customer.snapshot_month_of(date)'::regprocedure), 'UTF8')), 'hex')
+    ),
+    'a function is as deployed if its definition has the hash'
+);
+
+SELECT throws_like(
+    $$ CALL customer.verify_function('customer.snapshot_month_of(date)', 'other', 'snapshot_month_of', TRUE) $$,
+    'function customer.snapshot_month_of(date) is not as deployed: hash %, expected other',
+    'and is not if it has another'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

@@ -586,53 +586,50 @@ DECLARE
     v_source text;
     v_problems text;
 BEGIN
-    SELECT
-        (array_agg(source ORDER BY position))[1],
-        string_agg(DISTINCT problem, E'\n    ')
-    INTO v_source, v_problems
-    FROM (
+    -- Types as the statement will meet them: this locks the tables against a change of them to the
+    -- end of the transaction, whereas catalogs read as tables may be older, or about to change.
+    BEGIN
         SELECT
-            deployed.position,
-            deployed.source,
-            CASE
-                WHEN relname IS NULL THEN format('table %s is missing', deployed.table_name)
-                ELSE format('column %s.%I is missing', deployed.table_name, deployed.column_name)
-            END AS problem
-        FROM customer.source_columns() AS deployed
-        LEFT JOIN pg_namespace
-            ON nspname = (parse_ident(deployed.table_name))[1]
-        LEFT JOIN pg_class
-            ON relnamespace = pg_namespace.oid
-            AND relname = (parse_ident(deployed.table_name))[2]
-        LEFT JOIN pg_attribute
-            ON attrelid = pg_class.oid
-            AND attname = deployed.column_name
-            AND attnum > 0
-            AND NOT attisdropped
-        WHERE attname IS NULL
-    ) AS missing;
-
-    -- Types as the statement will meet them: catalogs read as tables may be older, or about to
-    -- change, whereas this locks the tables against that to the end of the transaction.
-    IF v_problems IS NULL THEN
-        SELECT
-            (array_agg(source ORDER BY position))[1],
-            string_agg(problem, E'\n    ' ORDER BY position)
-        INTO v_source, v_problems
-        FROM (
-            SELECT
-                deployed.position,
-                deployed.source,
+            (array_agg(deployed.source ORDER BY deployed.position))[1],
+            string_agg(
                 format(
                     'column %s.%I has type %s and had %s',
-                    deployed.table_name, deployed.column_name, found.type_name, deployed.type_name
-                ) AS problem
+                    deployed.table_name, deployed.column_name, found.type_names[deployed.position], deployed.type_name
+                ),
+                E'\n    ' ORDER BY deployed.position
+            )
+        INTO v_source, v_problems
+        FROM customer.source_types() AS found
+        JOIN customer.source_columns() AS deployed
+            ON deployed.type_name <> found.type_names[deployed.position];
+    EXCEPTION
+        WHEN undefined_table OR undefined_column THEN
+            SELECT
+                (array_agg(deployed.source ORDER BY deployed.position))[1],
+                coalesce(
+                    string_agg(
+                        DISTINCT CASE
+                            WHEN relname IS NULL THEN format('table %s is missing', deployed.table_name)
+                            ELSE format('column %s.%I is missing', deployed.table_name, deployed.column_name)
+                        END,
+                        E'\n    '
+                    ),
+                    SQLERRM
+                )
+            INTO v_source, v_problems
             FROM customer.source_columns() AS deployed
-            JOIN customer.source_types() AS found
-                ON found.position = deployed.position
-            WHERE found.type_name <> deployed.type_name
-        ) AS changed;
-    END IF;
+            LEFT JOIN pg_namespace
+                ON nspname = (parse_ident(deployed.table_name))[1]
+            LEFT JOIN pg_class
+                ON relnamespace = pg_namespace.oid
+                AND relname = (parse_ident(deployed.table_name))[2]
+            LEFT JOIN pg_attribute
+                ON attrelid = pg_class.oid
+                AND attname = deployed.column_name
+                AND attnum > 0
+                AND NOT attisdropped
+            WHERE attname IS NULL;
+    END;
 
     IF v_problems IS NOT NULL THEN
         RAISE EXCEPTION E'the source tables are not as they were when the package was deployed:\n    %', customer.for_client(v_problems)
@@ -674,19 +671,27 @@ SELECT
 FROM customer.source_columns()
 \gset
 
--- The columns as they are, each by a scan of no row.
+-- Of the columns as they are, without reading a row.
 SELECT format(
     $create$
 CREATE OR REPLACE FUNCTION customer.source_types()
-RETURNS TABLE ("position" integer, type_name text)
+RETURNS TABLE (type_names text[])
 LANGUAGE sql
 STABLE
 AS %L
     $create$,
-    E'\n    VALUES\n        ' || string_agg(
-        format('(%s, pg_typeof((SELECT %I FROM %s LIMIT 0))::text)', position, column_name, table_name),
-        E',\n        ' ORDER BY position
-    ) || E'\n'
+    E'\n    SELECT ARRAY[\n        '
+    || string_agg(format('pg_typeof(%s.%I)::text', source, column_name), E',\n        ' ORDER BY position)
+    || E'\n    ]\n    FROM (VALUES (1)) AS one_row'
+    || (
+        SELECT string_agg(format(E'\n    LEFT JOIN %s AS %s\n        ON FALSE', table_name, source), '' ORDER BY first)
+        FROM (
+            SELECT table_name, source, min(position) AS first
+            FROM customer.source_columns()
+            GROUP BY table_name, source
+        ) AS joined
+    )
+    || E'\n'
 )
 FROM customer.source_columns()
 \gexec
@@ -839,7 +844,7 @@ CALL customer.revoke_default_grants('customer.source_customers()'::regprocedure)
 CALL customer.revoke_default_grants('customer.source_product_lines()'::regprocedure);
 
 COMMENT ON FUNCTION customer.source_types() IS
-'Internal: the types that the columns of customer.source_columns() have now, by their position. Locks the tables against a change of them, as any reading does. Raises what reading the tables raises.';
+'Internal: the types that the columns of customer.source_columns() have now, in the order of their position. Locks the tables against a change of them, as any reading does. Raises what reading the tables raises.';
 COMMENT ON FUNCTION customer.source_contracts() IS
 'Internal: the contract versions of the platform, one row a version. is_current: valid_to is 9999-12-31; NULL where valid_to is NULL, which is not current. Strings compare as bytes once the reader says COLLATE "C". Raises what reading the table raises.';
 COMMENT ON FUNCTION customer.source_awards() IS

@@ -101,6 +101,8 @@ BEGIN
                 valid_from DESC,
                 contract_id DESC
         ) AS newest_version
+        -- Said again, so that the planner leaves the branch out where it is empty.
+        WHERE v_is_restating
     ),
     standing AS (
         SELECT

@@ -75,13 +75,13 @@ has_column_privilege(owner.oid, table_oid, attnum, 'SELECT') | has_table_privile
 attnum, 'REFERENCES') | attnum, 'SELECT')
 WHERE kind = 'key' AND attnum IS NOT NULL AND NOT EXISTS | WHERE kind = 'key' AND NOT EXISTS
 WHEN relname IS NULL THEN | WHEN FALSE THEN
-IF v_problems IS NULL THEN | IF FALSE THEN
-WHERE found.type_name <> deployed.type_name | WHERE FALSE
+WHEN undefined_table OR undefined_column THEN | WHEN undefined_table THEN | WHEN undefined_column THEN
+ON deployed.type_name <> found.type_names[deployed.position]; | ON FALSE;
 WHERE attname IS NULL | WHERE relname IS NULL
 ERRCODE = 'object_not_in_prerequisite_state', HINT = format( 'As the owner | ERRCODE = 'raise_exception', HINT = format( 'As the owner
 PERFORM convert_to(p_text, pg_client_encoding()); | ;
 ascii(letter) < 128 | ascii(letter) < 0
-(array_agg(source ORDER BY position))[1] #2 | min(source)
+(array_agg(deployed.source ORDER BY deployed.position))[1] #2 | min(deployed.source)
 valid_to = DATE '9999-12-31' | valid_to >= CURRENT_DATE | coalesce(valid_to, DATE '9999-12-31') = DATE '9999-12-31'
 valid_{from to}::date | valid_{}::date + 1
 "上报月份"::date #2 | "上报月份"::date + 40
@@ -201,7 +201,7 @@ REVOKE ALL ON TABLE customer.fct_customer_business_monthly_status FROM PUBLIC; |
 == revert/keep_stored_months.sql
 SET LOCAL row_security = off; |
 IF current_setting('customer.discard_snapshots')::boolean THEN | IF FALSE THEN
-'customer.{fct_customer_business_monthly_status monthly_snapshot_control monthly_snapshot_log}' | 'customer.other'
+'customer.{fct_customer_business_monthly_status monthly_snapshot_control monthly_snapshot_log}' #2 | 'customer.other'
 CONTINUE WHEN to_regclass(v_table) IS NULL; |
 IF v_holds_rows THEN | IF FALSE THEN
 == revert/fct_customer_business_monthly_status.sql

@@ -22,14 +22,14 @@ BEGIN
             ('customer.revoke_default_grants(regclass)', TRUE, '076f808722fd83955305277e3db6f40ca334fdf20b667c48a25e99ef1e2a2414', NULL),
             ('customer.verify_function(text,text,text,boolean)', TRUE, '67daf468f3b3ea43a08816323d35272419c28da45e75d3c043bf31016c497444', NULL),
             ('customer.missing_snapshot_sources()', FALSE, 'd625ae45286b8ee5288e3f9587e2e98c0e2538ee5ac9ddd302f6fcbb8c2ef1f2', NULL),
-            ('customer.check_snapshot_sources()', TRUE, '25395c0f178c0cd46660ebca5ae9f123b2d040d539628360eac197e23fe7a73e', NULL),
+            ('customer.check_snapshot_sources()', TRUE, 'f4c39a23658e4344c50c5abf7d5ae6a6e1a6ba3ca56205297ae861de87a8d652', NULL),
             ('customer.for_client(text)', TRUE, '9b6820cb876884ce098affb2ed3ed10afa5f6ff5b0ad5f18274ccecf542546b7', NULL),
             ('customer.source_columns()', TRUE, NULL, 'TABLE("position" integer, source text, table_name text, '
                 'column_name text, kind text, type_name text) i'),
             ('customer.source_contracts()', TRUE, NULL, 'TABLE(company_id character varying, plan_code character varying, '
                 'product_line_code character varying, product_line_name character varying, is_strategic boolean, is_existing boolean, '
                 'valid_from date, valid_to date, is_current boolean, contract_id bigint) s'),
-            ('customer.source_types()', TRUE, NULL, 'TABLE("position" integer, type_name text) s'),
+            ('customer.source_types()', TRUE, NULL, 'TABLE(type_names text[]) s'),
             ('customer.source_awards()', TRUE, NULL, 'TABLE(company_id character varying, product_line_code character varying, reported_on date) s'),
             ('customer.source_losses()', TRUE, NULL, 'TABLE(company_id character varying, product_line_code character varying, reported_on date) s'),
             ('customer.source_aum()', TRUE, NULL, 'TABLE(company_id character varying, '

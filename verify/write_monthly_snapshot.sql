@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '94c2badd6e954ac618e48ba9e60816e9e9d391499fbdcf8153fea53053291989',
+    'ff775c138b034e815734150cc39f89ade9ad532ee0f56ee813f613f337b89518',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -161,7 +161,7 @@ BEGIN
         FROM customer.fct_customer_business_monthly_status
         WHERE snapshot_month = v_month
     ),
-    matched AS (
+    compared AS (
         SELECT
             supported.*,
             stored.company_id IS NULL AS is_inserted,
@@ -190,18 +190,21 @@ BEGIN
             ON stored.company_id = supported.company_id
             AND stored.product_line_code = supported.product_line_code
     ),
-    compared AS (
-        SELECT
-            *,
-            -- Nothing is cut to fit. What is stored did fit, so that an unchanged row does.
-            (is_inserted OR is_updated) AND (
+    -- Nothing is cut to fit: where something does not, nothing is written, and an error says what.
+    -- What is stored did fit, so that an unchanged row does.
+    unfit AS (
+        SELECT *
+        FROM compared
+        WHERE (is_inserted OR is_updated)
+            AND (
                 company_id IS NOT NULL
                 AND length(product_line_code) <= 20
                 AND length(product_line_name) <= 50
                 -- Neither are NaN and the infinite ones.
                 AND abs(aum_balance) < 1e18
-            ) IS NOT TRUE AS is_unfit
-        FROM matched
+            ) IS NOT TRUE
+        ORDER BY company_id, product_line_code
+        LIMIT 1
     ),
     written AS (
         INSERT INTO customer.fct_customer_business_monthly_status (
@@ -233,7 +236,7 @@ BEGIN
             CURRENT_TIMESTAMP
         FROM compared
         WHERE (is_inserted OR is_updated)
-            AND NOT is_unfit
+            AND NOT EXISTS (SELECT 1 FROM unfit)
         -- In the order of the primary key its pages fill one after the other.
         ORDER BY company_id, product_line_code
         ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET
@@ -275,15 +278,7 @@ BEGIN
         ) AS aum_unattributed,
         EXISTS (SELECT 1 FROM detail) AS has_detail,
         EXISTS (SELECT 1 FROM stored WHERE aum_balance <> 0) AS had_aum,
-        CASE
-            WHEN bool_or(is_unfit) THEN (
-                SELECT to_jsonb(unfit)
-                FROM compared AS unfit
-                WHERE is_unfit
-                ORDER BY company_id, product_line_code
-                LIMIT 1
-            )
-        END AS unfit
+        (SELECT to_jsonb(unfit) FROM unfit) AS unfit
     INTO STRICT v_count
     FROM compared;
 

@@ -110,7 +110,7 @@ WHERE v_is_restating AND unsupported.snapshot_month = v_month | WHERE unsupporte
 {winning churned}.company_id IS NOT NULL AS | detail.company_id IS NOT NULL AS
 coalesce(round(detail.aum, 2), 0.00) | coalesce(round(detail.aum, 1), 0.00) | coalesce(trunc(detail.aum, 2), 0.00) | round(detail.aum, 2)
 length(product_line_code) <= 20 | TRUE
-(is_inserted OR is_updated) AND NOT is_unfit | NOT is_unfit | is_updated AND NOT is_unfit
+WHERE (is_inserted OR is_updated) AND NOT EXISTS (SELECT 1 FROM unfit) | WHERE NOT EXISTS (SELECT 1 FROM unfit) | WHERE is_updated AND NOT EXISTS (SELECT 1 FROM unfit) | WHERE is_inserted OR is_updated
 IN ('NaN', 'Infinity', '-Infinity') #2 | IN ('Infinity', '-Infinity') | IN ('NaN', '-Infinity') | IN ('NaN', 'Infinity')
 - (SELECT count(*) FROM deleted) AS stale | AS stale
 coalesce(sum(aum_balance), 0.00) | coalesce(sum(attributed_aum), 0.00) | sum(aum_balance)

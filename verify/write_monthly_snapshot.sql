@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    'ff775c138b034e815734150cc39f89ade9ad532ee0f56ee813f613f337b89518',
+    '481cd3379013aa0e56d9f12401d27ed0d7a609c2c055922774e580138373d118',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

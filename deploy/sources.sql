@@ -614,7 +614,7 @@ BEGIN
                         END,
                         E'\n    '
                     ),
-                    SQLERRM
+                    sqlerrm
                 )
             INTO v_source, v_problems
             FROM customer.source_columns() AS deployed

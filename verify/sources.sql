@@ -22,7 +22,7 @@ BEGIN
             ('customer.revoke_default_grants(regclass)', TRUE, '076f808722fd83955305277e3db6f40ca334fdf20b667c48a25e99ef1e2a2414', NULL),
             ('customer.verify_function(text,text,text,boolean)', TRUE, '67daf468f3b3ea43a08816323d35272419c28da45e75d3c043bf31016c497444', NULL),
             ('customer.missing_snapshot_sources()', FALSE, 'd625ae45286b8ee5288e3f9587e2e98c0e2538ee5ac9ddd302f6fcbb8c2ef1f2', NULL),
-            ('customer.check_snapshot_sources()', TRUE, 'f4c39a23658e4344c50c5abf7d5ae6a6e1a6ba3ca56205297ae861de87a8d652', NULL),
+            ('customer.check_snapshot_sources()', TRUE, 'e476a6183d871fb3f66bef4a4e1698ad49b9cfb30e16e062e8f667ae12c20252', NULL),
             ('customer.for_client(text)', TRUE, '9b6820cb876884ce098affb2ed3ed10afa5f6ff5b0ad5f18274ccecf542546b7', NULL),
             ('customer.source_columns()', TRUE, NULL, 'TABLE("position" integer, source text, table_name text, '
                 'column_name text, kind text, type_name text) i'),

@@ -125,9 +125,9 @@ COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_existing IS
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_new IS
 '新客, new customer: an award was won this year and the customer is not an existing one (is_winning_this_year AND NOT is_existing).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_winning_this_year IS
-'当年中标: the platform''s awards have a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month (the whole year, later months included).';
+'当年中标: the platform''s awards have a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month: the whole year, later months included, where the month was written by rule current; up to snapshot_month by rule as_of (customer.monthly_snapshot_control.last_rule).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_churned_this_year IS
-'当年流失: the platform''s losses have a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month (the whole year, later months included).';
+'当年流失: the platform''s losses have a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month: the whole year, later months included, where the month was written by rule current; up to snapshot_month by rule as_of (customer.monthly_snapshot_control.last_rule).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.aum_balance IS
 'AUM at month end in yuan, 2 decimals: the sum of 期末资产规模 in the platform''s 规模明细 for this customer and product line where 月度 is any day of the month, rounded after summing. 0 where there is none.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.plan_count IS

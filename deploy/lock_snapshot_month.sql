@@ -1,6 +1,6 @@
 -- Deploy customer_monthly_snapshot:lock_snapshot_month to pg
 -- requires: monthly_snapshot_control
--- The lock with which refreshing, restating, closing and reopening a month all begin.
+-- The lock with which all that changes a month, or asks before a load, begins.
 
 BEGIN;
 

@@ -12,6 +12,8 @@ CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_control (
     last_rule TEXT,
     last_log_id BIGINT,
     stale_rows BIGINT NOT NULL DEFAULT 0,
+    baseline_rows BIGINT,
+    baseline_aum NUMERIC,
     closed_at TIMESTAMPTZ,
     closed_by TEXT,
     close_note TEXT,
@@ -19,21 +21,26 @@ CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_control (
         isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
     ),
     CONSTRAINT chk_control_rule CHECK (last_rule IN ('current', 'as_of')),
+    CONSTRAINT chk_control_baseline CHECK (num_nulls(last_rule, baseline_rows, baseline_aum) IN (0, 3)),
     CONSTRAINT chk_control_closed CHECK (num_nulls(closed_at, closed_by, close_note) IN (0, 3))
 );
 
 CALL customer.revoke_default_grants('customer.monthly_snapshot_control'::regclass);
 
 COMMENT ON TABLE customer.monthly_snapshot_control IS
-'Control table of the customer monthly snapshot: one row for each month that was ever written or closed. Whoever writes or closes a month locks its row first, so the row is the month''s lock. Maintained by the package''s functions; read it, do not write it.';
+'Control table of the customer monthly snapshot: one row for each month that was ever written or closed, or that customer.pre_etl_check was asked about. Whoever writes or closes a month locks its row first, so the row is the month''s lock. Maintained by the package''s functions; read it, do not write it.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.snapshot_month IS
 'The month, as its last day.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.last_rule IS
-'The rule by which the month was last written: current (refresh: contracts current on the day of the refresh) or as_of (restate: contract versions that cover the last day of the month). NULL if the package never wrote it.';
+'The rule by which the month was last written: current (contracts current on the day of the refresh) or as_of (contract versions that cover the last day of the month). Restating makes it as_of, and refreshing leaves it so. NULL if the package never wrote the month, or it was discarded.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.last_log_id IS
 'log_id of the newest entry for the month in customer.monthly_snapshot_log. NULL if there is none.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.stale_rows IS
-'Rows of the month that no contract supported when it was last written; they are still stored. 0 after a restate.';
+'Rows of the month that no contract of its rule supported when it was last refreshed or restated, or rows of it were last changed by hand; they are still stored. 0 in a month that the package never looked at.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_rows IS
+'Rows that the sources supported when the month was last refreshed or restated, with which the next refresh or restate is compared. NULL if the package never wrote the month, or it was discarded.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_aum IS
+'Sum of the absolute amounts of aum_balance over these rows, yuan, for the same comparison. NULL as baseline_rows.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_at IS
 'When the month was closed; NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_by IS
@@ -48,6 +55,8 @@ COMMENT ON CONSTRAINT chk_control_month_end ON customer.monthly_snapshot_control
 'snapshot_month is the last day of a month, whatever the session''s TimeZone.';
 COMMENT ON CONSTRAINT chk_control_rule ON customer.monthly_snapshot_control IS
 'The rules are current and as_of.';
+COMMENT ON CONSTRAINT chk_control_baseline ON customer.monthly_snapshot_control IS
+'A month that the package wrote says by which rule, and what the next write is compared with.';
 COMMENT ON CONSTRAINT chk_control_closed ON customer.monthly_snapshot_control IS
 'A closed month says when, by whom and why; an open one says nothing of it.';
 

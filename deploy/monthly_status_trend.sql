@@ -81,7 +81,7 @@ SELECT
     this.aum_balance,
     this.aum_balance - before.aum_balance AS aum_change,
     round((this.aum_balance - before.aum_balance) / nullif(before.aum_balance, 0), 4) AS aum_change_ratio,
-    control.stale_rows,
+    CASE WHEN control.last_rule IS NOT NULL THEN control.stale_rows END AS stale_rows,
     control.closed_at IS NOT NULL AS is_closed
 FROM month_and_product_line AS this
 LEFT JOIN LATERAL (
@@ -140,7 +140,7 @@ COMMENT ON COLUMN customer.monthly_status_trend.aum_change IS
 COMMENT ON COLUMN customer.monthly_status_trend.aum_change_ratio IS
 'aum_change as a share of the AUM of the calendar month before, 4 decimals. NULL if that month is not stored or its AUM is 0.';
 COMMENT ON COLUMN customer.monthly_status_trend.stale_rows IS
-'Rows of the whole month, all product lines, that no contract supported when it was last refreshed; the same in each row of the month. NULL if the package never wrote the month.';
+'Rows of the whole month, all product lines, that no contract supported when rows of it last changed; the same in each row of the month. NULL if the package never wrote the month.';
 COMMENT ON COLUMN customer.monthly_status_trend.is_closed IS
 'Whether the month is closed (customer.close_snapshot_month).';
 

@@ -861,7 +861,7 @@ COMMENT ON FUNCTION customer.source_product_lines() IS
 -- Over the columns as they are, so that validation can hold against them what the functions make of them.
 SELECT format(
     $create$
-CREATE OR REPLACE FUNCTION customer.source_control_totals(p_first_day date, p_last_day date)
+CREATE OR REPLACE FUNCTION customer.source_control_totals(p_first_day date, p_last_day date, p_last_event_day date)
 RETURNS TABLE (contracts bigint, awards bigint, losses bigint, details bigint, amount numeric)
 LANGUAGE sql
 STABLE
@@ -871,8 +871,8 @@ AS %L
         $body$
     SELECT
         (SELECT count(*) FROM %s WHERE valid_to = '9999-12-31'),
-        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day)),
-        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day)),
+        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day) AND "上报月份" < p_last_event_day + 1),
+        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day) AND "上报月份" < p_last_event_day + 1),
         count(*),
         coalesce(sum("期末资产规模"), 0)
     FROM %s
@@ -884,10 +884,10 @@ $body$,
 )
 \gexec
 
-CALL customer.revoke_default_grants('customer.source_control_totals(date, date)'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_control_totals(date, date, date)'::regprocedure);
 
-COMMENT ON FUNCTION customer.source_control_totals(date, date) IS
-'Internal: control totals over the platform''s own columns, without the functions through which all else reads them: current contracts, awards and losses of the calendar year, rows of 规模明细 from p_first_day to p_last_day and their sum in yuan. customer.validate_monthly_snapshot compares them with what it read. Raises what reading the tables raises.';
+COMMENT ON FUNCTION customer.source_control_totals(date, date, date) IS
+'Internal: control totals over the platform''s own columns, without the functions through which all else reads them: current contracts, awards and losses of the calendar year up to p_last_event_day, rows of 规模明细 from p_first_day to p_last_day and their sum in yuan. customer.validate_monthly_snapshot compares them with what it read. Raises what reading the tables raises.';
 
 -- A view may read further tables with its reader's rights, and row security may hide rows:
 -- what a load would stumble over later is found by reading once, for no rows.

@@ -22,7 +22,13 @@ SELECT
 
     DO $$
     BEGIN
-        IF EXISTS (SELECT FROM customer.monthly_snapshot_control) THEN
+        -- What a check before a load asked about is no state worth keeping.
+        IF EXISTS (
+            SELECT
+            FROM customer.monthly_snapshot_control
+            WHERE last_log_id IS NOT NULL
+                OR closed_at IS NOT NULL
+        ) THEN
             RAISE EXCEPTION 'table customer.monthly_snapshot_control holds rows, and reverting would drop them'
                 USING
                     ERRCODE = 'object_not_in_prerequisite_state',

@@ -3,7 +3,7 @@
 
 BEGIN;
 
-DROP FUNCTION IF EXISTS customer.source_control_totals(date, date);
+DROP FUNCTION IF EXISTS customer.source_control_totals(date, date, date);
 DROP FUNCTION IF EXISTS customer.source_types();
 DROP FUNCTION IF EXISTS customer.source_contracts();
 DROP FUNCTION IF EXISTS customer.source_awards();

@@ -14,6 +14,7 @@ DECLARE
         'column log_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY, with comment',
         'column snapshot_month date NOT NULL, with comment',
         'column operation text NOT NULL, with comment',
+        'column rule text, with comment',
         'column reason text, with comment',
         'column started_at timestamp with time zone NOT NULL, with comment',
         'column finished_at timestamp with time zone NOT NULL, with comment',
@@ -26,14 +27,17 @@ DECLARE
         'column deleted bigint, with comment',
         'column aum_total numeric, with comment',
         'column aum_unattributed numeric, with comment',
+        'column accepted boolean, with comment',
         'column invoked_by text NOT NULL, with comment',
         'column application_name text NOT NULL, with comment',
-        'constraint chk_log_operation CHECK ((operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''close''::text, ''reopen''::text]))), with comment',
-        'constraint chk_log_counts CHECK ((num_nulls(total, upserted, inserted, updated, unchanged, stale, deleted, aum_total, aum_unattributed) =
+        'constraint chk_log_operation CHECK ((operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''close''::text, ''reopen''::text, ''discard''::text]))), with comment',
+        'constraint chk_log_rule CHECK ((rule = ANY (ARRAY[''current''::text, ''as_of''::text]))), with comment',
+        'constraint chk_log_counts CHECK ((num_nulls(rule, total, upserted, inserted, updated, unchanged, stale, aum_total, aum_unattributed, accepted) =
 CASE
     WHEN (operation = ANY (ARRAY[''refresh''::text, ''restate''::text])) THEN 0
-    ELSE 9
+    ELSE 10
 END)), with comment',
+        'constraint chk_log_deleted CHECK (((deleted IS NOT NULL) = (operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''discard''::text])))), with comment',
         'constraint chk_log_reason CHECK (((operation = ''refresh''::text) OR (reason IS NOT NULL))), with comment',
         'constraint monthly_snapshot_log_pkey PRIMARY KEY (log_id), with comment',
         'CREATE UNIQUE INDEX monthly_snapshot_log_pkey ON customer.monthly_snapshot_log USING btree (log_id), with comment',

@@ -9,7 +9,7 @@ SET LOCAL quote_all_identifiers = off;
 DO $$
 DECLARE
     v_view CONSTANT text := 'customer.monthly_status_trend';
-    v_expected_hash CONSTANT text := 'a4b0b6cdbd5e13fe124e513d7b2e309b3936dffd0eae4538f00973a8bccf5b13';
+    v_expected_hash CONSTANT text := '01269c7355fe3b21087caa262591a6b025766f98b1b6b688023cac6deef2acb5';
     v_wrong text;
 BEGIN
     SELECT concat_ws(', ',

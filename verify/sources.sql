@@ -36,7 +36,7 @@ BEGIN
                 'product_line_code character varying, as_of date, amount numeric) s'),
             ('customer.source_customers()', TRUE, NULL, 'TABLE(company_id character varying) s'),
             ('customer.source_product_lines()', TRUE, NULL, 'TABLE(product_line_code character varying) s'),
-            ('customer.source_control_totals(date,date)', TRUE, NULL, 'TABLE(contracts bigint, awards bigint, '
+            ('customer.source_control_totals(date,date,date)', TRUE, NULL, 'TABLE(contracts bigint, awards bigint, '
                 'losses bigint, details bigint, amount numeric) s')
     ),
     found AS (
@@ -115,7 +115,7 @@ BEGIN
     PERFORM FROM customer.source_aum() LIMIT 0;
     PERFORM FROM customer.source_customers() LIMIT 0;
     PERFORM FROM customer.source_product_lines() LIMIT 0;
-    PERFORM FROM customer.source_control_totals('2026-01-01', '2026-01-31') LIMIT 0;
+    PERFORM FROM customer.source_control_totals('2026-01-01', '2026-01-31', '2026-12-31') LIMIT 0;
 END
 $$;
 

@@ -1,7 +1,9 @@
 -- Deploy customer_monthly_snapshot:guard_closed_months to pg
+-- requires: sources
 -- requires: fct_customer_business_monthly_status
 -- requires: lock_open_snapshot_month
--- Triggers that keep the rows of closed months from everyone, the owner included.
+-- Triggers that keep the rows of closed months from everyone, the owner included, and count the
+-- stale rows of others anew when rows are changed by hand.
 
 BEGIN;
 
@@ -13,10 +15,16 @@ RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+-- An error rather than a count of what a policy shows.
+SET row_security = off
+-- As in the refresh: tables that were never analysed.
+SET enable_nestloop = off
 AS $$
 DECLARE
     v_month date;
     v_months date[];
+    v_control customer.monthly_snapshot_control;
+    v_stale_rows bigint;
 BEGIN
     IF TG_OP = 'INSERT' THEN
         SELECT array_agg(snapshot_month)
@@ -67,10 +75,37 @@ BEGIN
         FROM unnest(v_months) AS month
         ORDER BY month
     LOOP
-        PERFORM customer.lock_open_snapshot_month(v_month);
+        v_control := customer.lock_open_snapshot_month(v_month);
+
+        -- The package's functions count their own rows, and say that they are at it by a setting
+        -- that holds this transaction, the month and how deep in triggers they run.
+        IF current_setting('customer.snapshot_writer', TRUE)
+            = concat_ws(' ', pg_current_xact_id(), to_char(v_month, 'YYYY-MM-DD'), pg_trigger_depth() - 1)
+        THEN
+            v_stale_rows := v_control.stale_rows;
+        ELSIF TG_OP = 'TRUNCATE' THEN
+            v_stale_rows := 0;
+        ELSE
+            PERFORM customer.check_snapshot_sources();
+
+            SELECT count(*)
+            INTO v_stale_rows
+            FROM customer.fct_customer_business_monthly_status AS stored
+            WHERE stored.snapshot_month = v_month
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM customer.source_contracts() AS contract
+                    WHERE contract.company_id COLLATE "C" = stored.company_id
+                        AND contract.product_line_code COLLATE "C" = stored.product_line_code
+                        AND CASE v_control.last_rule
+                            WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to
+                            ELSE contract.is_current
+                        END
+                );
+        END IF;
 
         UPDATE customer.monthly_snapshot_control
-        SET stale_rows = stale_rows
+        SET stale_rows = v_stale_rows
         WHERE snapshot_month = v_month;
     END LOOP;
 
@@ -104,8 +139,8 @@ CREATE OR REPLACE TRIGGER trg_snapshot_guard_truncate
 CALL customer.revoke_default_grants('customer.guard_closed_months()'::regprocedure);
 
 COMMENT ON FUNCTION customer.guard_closed_months() IS
-'Trigger function: refuses any statement that would insert, update, delete or truncate rows of a closed month, or move rows into one. Per statement, not per row.
-SQLSTATE 55000: the month is closed (the message says by whom, when and why), or TRUNCATE at another isolation level than READ COMMITTED. 40001: the writer''s snapshot is older than the last write to the month.';
+'Trigger function: refuses any statement that would insert, update, delete or truncate rows of a closed month, or move rows into one. Where rows of an open month are changed by hand, it counts anew which of the month''s rows no contract supports (customer.monthly_snapshot_control.stale_rows). Per statement, not per row.
+SQLSTATE 55000: the month is closed (the message says by whom, when and why), or TRUNCATE at another isolation level than READ COMMITTED, or a source table is not as it was when the package was deployed. 40001: the writer''s snapshot is older than the last write to the month.';
 COMMENT ON TRIGGER trg_snapshot_guard_insert ON customer.fct_customer_business_monthly_status IS
 'No row is added to a closed month.';
 COMMENT ON TRIGGER trg_snapshot_guard_update ON customer.fct_customer_business_monthly_status IS

@@ -38,6 +38,7 @@ DECLARE
     v_month integer;
     v_last_day date;
     v_rule text;
+    v_last_event_day date;
 BEGIN
     IF p_snapshot_month IS NULL THEN
         RAISE EXCEPTION 'the month to validate must not be NULL'
@@ -70,6 +71,10 @@ BEGIN
         ),
         'current'
     );
+    v_last_event_day := CASE v_rule
+        WHEN 'as_of' THEN v_last_day
+        ELSE make_date(v_year, 12, 31)
+    END;
 
     RETURN QUERY
     WITH version AS (
@@ -120,12 +125,14 @@ BEGIN
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM customer.source_awards() AS award
         WHERE extract(year FROM award.reported_on) = v_year
+            AND award.reported_on <= v_last_event_day
         UNION ALL
         SELECT
             'loss', loss.company_id COLLATE "C", loss.product_line_code COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM customer.source_losses() AS loss
         WHERE extract(year FROM loss.reported_on) = v_year
+            AND loss.reported_on <= v_last_event_day
         UNION ALL
         SELECT
             'detail', detail.company_id COLLATE "C", detail.product_line_code COLLATE "C",
@@ -211,7 +218,9 @@ BEGIN
                 ('product_line_name', judged.stored_name IS NOT DISTINCT FROM judged.name),
                 ('is_strategic', judged.stored_strategic IS NOT DISTINCT FROM judged.strategic),
                 ('is_existing', judged.stored_existing IS NOT DISTINCT FROM judged.existing),
-                ('is_new', judged.stored_new IS NOT DISTINCT FROM (judged.awards > 0 AND NOT judged.existing)),
+                ('is_new', judged.stored_new IS NOT DISTINCT FROM (
+                    judged.awards > 0 AND NOT CASE WHEN judged.is_supported THEN judged.existing ELSE judged.stored_existing END
+                )),
                 ('is_winning_this_year', judged.stored_winning IS NOT DISTINCT FROM (judged.awards > 0)),
                 ('is_churned_this_year', judged.stored_churned IS NOT DISTINCT FROM (judged.losses > 0)),
                 -- A table that holds NaN is wrong, even if a source says so.
@@ -219,7 +228,11 @@ BEGIN
                 ('plan_count', judged.stored_plans IS NOT DISTINCT FROM judged.plans)
         ) AS compared (check_name, is_right)
         WHERE judged.is_stored
-            AND judged.is_supported
+            -- A stale row keeps what its contracts said.
+            AND (
+                judged.is_supported
+                OR compared.check_name IN ('is_new', 'is_winning_this_year', 'is_churned_this_year', 'aum_balance')
+            )
             AND NOT compared.is_right
         UNION ALL
         SELECT 'missing_row', judged.key, 1, judged.aum
@@ -309,7 +322,7 @@ BEGIN
                     nullif(raw.details, coalesce(sum(judged.details), 0)),
                     nullif(raw.amount, coalesce(sum(judged.aum), 0))
                 )::bigint
-                FROM customer.source_control_totals(make_date(v_year, v_month, 1), v_last_day) AS raw
+                FROM customer.source_control_totals(make_date(v_year, v_month, 1), v_last_day, v_last_event_day) AS raw
             ) AS misread
         FROM judged
     )

@@ -4,6 +4,10 @@
 -- requires: monthly_snapshot_log
 -- requires: snapshot_month_of
 -- requires: lock_open_snapshot_month
+-- requires: setting_is_on
+-- requires: warn
+-- requires: baseline_month_of
+-- requires: judge_monthly_snapshot
 -- The heart: the one place that says what a row of the snapshot is, and writes a month.
 
 SET client_encoding = 'UTF8';
@@ -26,6 +30,8 @@ SET row_security = off
 -- On tables never analysed the planner expects a handful of rows, for which a
 -- nested loop looks cheap.
 SET enable_nestloop = off
+-- It knows nothing of keys that are worked out, and would rather sort everything than hash them.
+SET enable_mergejoin = off
 -- Compiling the statement takes longer than running it.
 SET jit = off
 -- Not plan_cache_mode: custom plans gain nothing here, and the foreign-key checks, which run
@@ -34,17 +40,28 @@ SET jit = off
 AS $$
 DECLARE
     v_started_at timestamptz := clock_timestamp();
-    v_is_restating boolean := p_operation = 'restate';
+    v_accepts_implausible boolean := customer.setting_is_on('customer.accept_implausible', FALSE);
     v_month date := customer.snapshot_month_of(p_snapshot_month);
     v_month_label text := to_char(v_month, 'YYYY-MM-DD');
     v_month_start date := date_trunc('month', v_month::timestamp)::date;
     v_next_month_start date := v_month + 1;
     v_year_start date := date_trunc('year', v_month::timestamp)::date;
-    v_next_year_start date := (v_year_start + INTERVAL '1 year')::date;
     v_control customer.monthly_snapshot_control;
+    v_rule text;
+    v_is_as_of boolean;
+    v_events_end date;
+    v_baseline_month date;
+    v_baseline_rows bigint;
+    v_baseline_aum numeric;
     v_count record;
     v_unusable record;
     v_unfit_column text;
+    v_finding record;
+    v_is_accepted boolean := FALSE;
+    v_warnings jsonb := jsonb_build_array();
+    v_upserted bigint;
+    v_absolute_aum numeric;
+    v_aum_unattributed numeric;
     v_newest_month date;
     v_log_id bigint;
 BEGIN
@@ -54,6 +71,27 @@ BEGIN
 
     PERFORM customer.check_snapshot_sources();
 
+    -- A restated month keeps its rule: by the contracts of today it would no longer be
+    -- what it was restated to be.
+    v_rule := CASE
+        WHEN p_operation = 'restate' THEN 'as_of'
+        ELSE coalesce(v_control.last_rule, 'current')
+    END;
+    v_is_as_of := v_rule = 'as_of';
+    v_events_end := CASE
+        WHEN v_is_as_of THEN v_next_month_start
+        ELSE (v_year_start + INTERVAL '1 year')::date
+    END;
+    v_baseline_month := customer.baseline_month_of(v_month);
+
+    IF v_baseline_month = v_month THEN
+        v_baseline_rows := v_control.baseline_rows;
+        v_baseline_aum := v_control.baseline_aum;
+    END IF;
+
+    -- The guard's triggers leave it to this function to count what it leaves behind.
+    PERFORM set_config('customer.snapshot_writer', concat_ws(' ', pg_current_xact_id(), v_month_label, pg_trigger_depth()), TRUE);
+
     -- Keys and names are compared and sorted as bytes, whatever collations the sources'
     -- columns have: that is exact, and two collations never meet.
     WITH detail AS (
@@ -61,7 +99,9 @@ BEGIN
         SELECT
             company_id COLLATE "C" AS company_id,
             product_line_code COLLATE "C" AS product_line_code,
-            sum(amount) AS aum
+            sum(amount) AS aum,
+            -- The platform loads a month under its first day.
+            count(*) FILTER (WHERE as_of <> v_month_start) AS rows_of_other_days
         FROM customer.source_aum()
         WHERE as_of >= v_month_start
             AND as_of < v_next_month_start
@@ -77,7 +117,7 @@ BEGIN
             is_strategic,
             is_existing
         FROM customer.source_contracts()
-        WHERE NOT v_is_restating
+        WHERE NOT v_is_as_of
             AND is_current
         UNION ALL
         SELECT *
@@ -91,7 +131,7 @@ BEGIN
                 is_strategic,
                 is_existing
             FROM customer.source_contracts()
-            WHERE v_is_restating
+            WHERE v_is_as_of
                 AND valid_from <= v_month
                 AND valid_to >= v_month
             ORDER BY
@@ -102,7 +142,7 @@ BEGIN
                 contract_id DESC
         ) AS newest_version
         -- Said again, so that the planner leaves the branch out where it is empty.
-        WHERE v_is_restating
+        WHERE v_is_as_of
     ),
     standing AS (
         SELECT
@@ -112,7 +152,7 @@ BEGIN
             coalesce(bool_or(is_strategic), FALSE) AS is_strategic,
             coalesce(bool_or(is_existing), FALSE) AS is_existing,
             -- Grouping by plan first, to do without DISTINCT, is no faster.
-            count(DISTINCT plan_code) AS plan_count
+            count(DISTINCT plan_code)::integer AS plan_count
         FROM contract
         GROUP BY company_id, product_line_code
     ),
@@ -122,7 +162,7 @@ BEGIN
             product_line_code COLLATE "C" AS product_line_code
         FROM customer.source_awards()
         WHERE reported_on >= v_year_start
-            AND reported_on < v_next_year_start
+            AND reported_on < v_events_end
     ),
     churned AS (
         SELECT DISTINCT
@@ -130,79 +170,162 @@ BEGIN
             product_line_code COLLATE "C" AS product_line_code
         FROM customer.source_losses()
         WHERE reported_on >= v_year_start
-            AND reported_on < v_next_year_start
-    ),
-    supported AS (
-        SELECT
-            standing.company_id,
-            standing.product_line_code,
-            standing.product_line_name,
-            standing.is_strategic,
-            standing.is_existing,
-            winning.company_id IS NOT NULL AND NOT standing.is_existing AS is_new,
-            winning.company_id IS NOT NULL AS is_winning_this_year,
-            churned.company_id IS NOT NULL AS is_churned_this_year,
-            detail.aum AS attributed_aum,
-            coalesce(round(detail.aum, 2), 0.00) AS aum_balance,
-            standing.plan_count::integer AS plan_count
-        FROM standing
-        LEFT JOIN winning
-            ON winning.company_id = standing.company_id
-            AND winning.product_line_code = standing.product_line_code
-        LEFT JOIN churned
-            ON churned.company_id = standing.company_id
-            AND churned.product_line_code = standing.product_line_code
-        LEFT JOIN detail
-            ON detail.company_id = standing.company_id
-            AND detail.product_line_code = standing.product_line_code
+            AND reported_on < v_events_end
     ),
     stored AS (
         SELECT *
         FROM customer.fct_customer_business_monthly_status
         WHERE snapshot_month = v_month
     ),
+    -- What the contracts say, beside what is stored; what no contract supports keeps what it said.
+    known AS (
+        SELECT
+            standing.plan_count IS NOT NULL AS is_supported,
+            stored.plan_count IS NOT NULL AS is_stored,
+            coalesce(standing.company_id, stored.company_id) AS company_id,
+            coalesce(standing.product_line_code, stored.product_line_code) AS product_line_code,
+            coalesce(standing.product_line_name, stored.product_line_name) AS product_line_name,
+            coalesce(standing.is_strategic, stored.is_strategic) AS is_strategic,
+            coalesce(standing.is_existing, stored.is_existing) AS is_existing,
+            coalesce(standing.plan_count, stored.plan_count) AS plan_count,
+            stored.product_line_name AS stored_product_line_name,
+            stored.is_strategic AS stored_is_strategic,
+            stored.is_existing AS stored_is_existing,
+            stored.is_new AS stored_is_new,
+            stored.is_winning_this_year AS stored_is_winning_this_year,
+            stored.is_churned_this_year AS stored_is_churned_this_year,
+            stored.aum_balance AS stored_aum_balance,
+            stored.plan_count AS stored_plan_count
+        FROM standing
+        FULL JOIN stored
+            ON stored.company_id = standing.company_id
+            AND stored.product_line_code = standing.product_line_code
+    ),
+    measured AS (
+        SELECT
+            known.*,
+            winning.company_id IS NOT NULL AND NOT known.is_existing AS is_new,
+            winning.company_id IS NOT NULL AS is_winning_this_year,
+            churned.company_id IS NOT NULL AS is_churned_this_year,
+            detail.company_id IS NOT NULL AS has_detail,
+            detail.aum AS attributed_aum,
+            coalesce(round(detail.aum, 2), 0.00) AS aum_balance
+        FROM known
+        LEFT JOIN winning
+            ON winning.company_id = known.company_id
+            AND winning.product_line_code = known.product_line_code
+        LEFT JOIN churned
+            ON churned.company_id = known.company_id
+            AND churned.product_line_code = known.product_line_code
+        LEFT JOIN detail
+            ON detail.company_id = known.company_id
+            AND detail.product_line_code = known.product_line_code
+    ),
     compared AS (
         SELECT
-            supported.*,
-            stored.company_id IS NULL AS is_inserted,
-            stored.company_id IS NOT NULL
+            is_supported,
+            company_id,
+            product_line_code,
+            product_line_name,
+            is_strategic,
+            is_existing,
+            is_new,
+            is_winning_this_year,
+            is_churned_this_year,
+            attributed_aum,
+            aum_balance,
+            plan_count,
+            -- A row that had no AUM, or has some still, has lost none.
+            stored_aum_balance = 0 OR has_detail AS has_its_aum,
+            NOT is_stored AS is_inserted,
+            is_stored
             AND (
-                stored.product_line_name,
-                stored.is_strategic,
-                stored.is_existing,
-                stored.is_new,
-                stored.is_winning_this_year,
-                stored.is_churned_this_year,
-                stored.aum_balance,
-                stored.plan_count
+                stored_product_line_name,
+                stored_is_strategic,
+                stored_is_existing,
+                stored_is_new,
+                stored_is_winning_this_year,
+                stored_is_churned_this_year,
+                stored_aum_balance,
+                stored_plan_count
             ) IS DISTINCT FROM (
-                supported.product_line_name,
-                supported.is_strategic,
-                supported.is_existing,
-                supported.is_new,
-                supported.is_winning_this_year,
-                supported.is_churned_this_year,
-                supported.aum_balance,
-                supported.plan_count
+                product_line_name,
+                is_strategic,
+                is_existing,
+                is_new,
+                is_winning_this_year,
+                is_churned_this_year,
+                aum_balance,
+                plan_count
             ) AS is_updated
-        FROM supported
-        LEFT JOIN stored
-            ON stored.company_id = supported.company_id
-            AND stored.product_line_code = supported.product_line_code
+        FROM measured
+    ),
+    -- Contracts that were true on the month's last day, whatever they are today.
+    covering AS (
+        SELECT DISTINCT
+            company_id COLLATE "C" AS company_id,
+            product_line_code COLLATE "C" AS product_line_code
+        FROM customer.source_contracts()
+        WHERE NOT v_is_as_of
+            AND valid_from <= v_month
+            AND valid_to >= v_month
+    ),
+    -- By the contracts of today, a stored row whose contract has but ended since is stale, and
+    -- stays. Where its AUM is gone from the detail, it was re-coded or resolved to another
+    -- customer, and would count twice.
+    unsupported AS (
+        SELECT
+            compared.*,
+            covering.company_id IS NOT NULL AND has_its_aum AS is_stale
+        FROM compared
+        LEFT JOIN covering
+            ON covering.company_id = compared.company_id
+            AND covering.product_line_code = compared.product_line_code
+        WHERE NOT is_supported
+    ),
+    changed AS (
+        SELECT
+            company_id,
+            product_line_code,
+            product_line_name,
+            is_strategic,
+            is_existing,
+            is_new,
+            is_winning_this_year,
+            is_churned_this_year,
+            aum_balance,
+            plan_count
+        FROM compared
+        WHERE is_supported
+            AND (is_inserted OR is_updated)
+        UNION ALL
+        SELECT
+            company_id,
+            product_line_code,
+            product_line_name,
+            is_strategic,
+            is_existing,
+            is_new,
+            is_winning_this_year,
+            is_churned_this_year,
+            aum_balance,
+            plan_count
+        FROM unsupported
+        WHERE is_stale
+            AND is_updated
     ),
     -- Nothing is cut to fit: where something does not, nothing is written, and an error says what.
     -- What is stored did fit, so that an unchanged row does.
     unfit AS (
         SELECT *
-        FROM compared
-        WHERE (is_inserted OR is_updated)
-            AND (
-                company_id IS NOT NULL
-                AND length(product_line_code) <= 20
-                AND length(product_line_name) <= 50
-                -- Neither are NaN and the infinite ones.
-                AND abs(aum_balance) < 1e18
-            ) IS NOT TRUE
+        FROM changed
+        WHERE (
+            company_id IS NOT NULL
+            AND length(product_line_code) <= 20
+            AND length(product_line_name) <= 50
+            -- Neither are NaN and the infinite ones.
+            AND abs(aum_balance) < 1e18
+        ) IS NOT TRUE
         ORDER BY company_id, product_line_code
         LIMIT 1
     ),
@@ -234,9 +357,8 @@ BEGIN
             aum_balance,
             plan_count,
             CURRENT_TIMESTAMP
-        FROM compared
-        WHERE (is_inserted OR is_updated)
-            AND NOT EXISTS (SELECT 1 FROM unfit)
+        FROM changed
+        WHERE NOT EXISTS (SELECT 1 FROM unfit)
         -- In the order of the primary key its pages fill one after the other.
         ORDER BY company_id, product_line_code
         ON CONFLICT (snapshot_month, company_id, product_line_code) DO UPDATE SET
@@ -250,40 +372,82 @@ BEGIN
             plan_count = EXCLUDED.plan_count,
             updated_at = EXCLUDED.updated_at
     ),
+    detail_total AS (
+        SELECT
+            coalesce(sum(aum), 0) AS aum,
+            coalesce(sum(aum) FILTER (WHERE aum < 0), 0) AS negative_aum,
+            sum(rows_of_other_days) AS rows_of_other_days
+        FROM detail
+    ),
+    -- Counted only where nobody has counted it yet.
+    baseline AS (
+        SELECT
+            -- A table from before the package may hold NaN.
+            coalesce(nullif(aum_balance, 'NaN'), 0) AS aum_balance
+        FROM customer.fct_customer_business_monthly_status
+        WHERE snapshot_month = v_baseline_month
+            AND v_baseline_rows IS NULL
+    ),
     deleted AS (
-        DELETE FROM customer.fct_customer_business_monthly_status AS unsupported
-        WHERE v_is_restating
-            AND unsupported.snapshot_month = v_month
-            AND NOT EXISTS (
-                SELECT 1
-                FROM compared
-                WHERE compared.company_id = unsupported.company_id
-                    AND compared.product_line_code = unsupported.product_line_code
-            )
-        RETURNING unsupported.company_id
+        DELETE FROM customer.fct_customer_business_monthly_status AS gone
+        USING unsupported
+        WHERE NOT unsupported.is_stale
+            AND gone.snapshot_month = v_month
+            AND gone.company_id = unsupported.company_id
+            AND gone.product_line_code = unsupported.product_line_code
+        RETURNING gone.aum_balance
     )
     SELECT
         count(*) AS total,
         count(*) FILTER (WHERE is_inserted) AS inserted,
         count(*) FILTER (WHERE is_updated) AS updated,
         count(*) FILTER (WHERE NOT is_inserted AND NOT is_updated) AS unchanged,
-        (SELECT count(*) FROM stored)
-        - count(*) FILTER (WHERE NOT is_inserted)
-        - (SELECT count(*) FROM deleted) AS stale,
+        (SELECT count(*) FROM unsupported WHERE is_stale) AS stale,
+        (SELECT count(*) FROM unsupported WHERE is_stale AND is_updated) AS stale_updated,
         (SELECT count(*) FROM deleted) AS deleted,
+        (SELECT sum(aum_balance) FROM deleted) AS deleted_aum,
         coalesce(sum(aum_balance), 0.00) AS aum_total,
-        round(
-            coalesce((SELECT sum(aum) FROM detail), 0) - coalesce(sum(attributed_aum), 0),
-            2
-        ) AS aum_unattributed,
-        EXISTS (SELECT 1 FROM detail) AS has_detail,
-        EXISTS (SELECT 1 FROM stored WHERE aum_balance <> 0) AS had_aum,
-        (SELECT to_jsonb(unfit) FROM unfit) AS unfit
+        coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) AS negative_aum,
+        coalesce(sum(attributed_aum), 0) AS attributed_aum,
+        coalesce(sum(attributed_aum) FILTER (WHERE attributed_aum < 0), 0) AS negative_attributed_aum,
+        (SELECT to_jsonb(unfit) FROM unfit) AS unfit,
+        -- For the judgement of the month: all of its detail, and what was there before. A sum of
+        -- absolute amounts is the sum less twice the negative ones, which is quicker than abs().
+        (SELECT aum FROM detail_total) AS detail_aum,
+        (SELECT negative_aum FROM detail_total) AS negative_detail_aum,
+        CASE
+            WHEN (SELECT rows_of_other_days > 0 FROM detail_total) THEN (
+                SELECT jsonb_object_agg(as_of, row_count)
+                FROM (
+                    SELECT
+                        as_of,
+                        count(*) AS row_count
+                    FROM customer.source_aum()
+                    WHERE as_of >= v_month_start
+                        AND as_of < v_next_month_start
+                    GROUP BY as_of
+                ) AS day
+            )
+        END AS detail_days,
+        CASE
+            WHEN NOT EXISTS (SELECT 1 FROM detail) THEN EXISTS (
+                SELECT 1
+                FROM customer.fct_customer_business_monthly_status
+                WHERE aum_balance <> 0
+            )
+        END AS has_stored_aum,
+        (SELECT count(*) FROM baseline) AS baseline_rows,
+        (SELECT sum(abs(aum_balance)) FROM baseline) AS baseline_aum
     INTO STRICT v_count
-    FROM compared;
+    FROM compared
+    WHERE is_supported;
+
+    PERFORM set_config('customer.snapshot_writer', '', TRUE);
+
+    v_aum_unattributed := round(v_count.detail_aum - v_count.attributed_aum, 2);
 
     -- A single amount that is no number makes the sum none.
-    IF v_count.aum_unattributed IN ('NaN', 'Infinity', '-Infinity') THEN
+    IF v_aum_unattributed IN ('NaN', 'Infinity', '-Infinity') THEN
         SELECT
             count(*) AS row_count,
             min(concat_ws(', product line ', coalesce(company_id, 'NULL'), product_line_code) COLLATE "C") AS example
@@ -323,41 +487,87 @@ BEGIN
                     'none of them is NULL. Correct it at the source.';
     END IF;
 
-    IF v_is_restating AND v_count.total = 0 THEN
-        RAISE EXCEPTION 'no contract version covers %, and restating would empty the month', v_month_label
-            USING
-                ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month.';
-    END IF;
-
-    IF NOT v_is_restating AND v_count.had_aum AND NOT v_count.has_detail THEN
-        RAISE EXCEPTION 'the AUM detail has no row for %, and refreshing would overwrite its AUM with zeros',
-            v_month_label
+    IF v_is_as_of AND v_count.total = 0 THEN
+        RAISE EXCEPTION 'no contract version covers %, and by the contracts of that day the month would be empty', v_month_label
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = format(
-                    'Load the month''s AUM and refresh again. If it really is zero: SELECT customer.restate_monthly_snapshot(DATE %L, ''why'');',
+                    'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month. '
+                    'If the month was written by mistake: SELECT customer.discard_snapshot_month(DATE %L, ''why'');',
                     v_month_label
                 );
     END IF;
 
-    IF NOT v_count.has_detail THEN
-        RAISE WARNING 'the AUM detail has no row for %: every AUM of the month is 0', v_month_label
-            USING HINT = format('Load the month''s AUM and %s again.', p_operation);
+    v_upserted := v_count.inserted + v_count.updated + v_count.stale_updated;
+    v_absolute_aum := v_count.aum_total - 2 * v_count.negative_aum;
+
+    IF v_baseline_rows IS NULL THEN
+        v_baseline_rows := v_count.baseline_rows;
+        v_baseline_aum := v_count.baseline_aum;
     END IF;
 
+    FOR v_finding IN
+        SELECT *
+        FROM customer.judge_monthly_snapshot(
+            p_snapshot_month => v_month,
+            p_rows => v_count.total,
+            p_absolute_aum => v_absolute_aum,
+            p_baseline_month => v_baseline_month,
+            p_baseline_rows => v_baseline_rows,
+            p_baseline_aum => v_baseline_aum,
+            p_detail_aum => v_count.detail_aum - 2 * v_count.negative_detail_aum,
+            p_attributed_aum => v_count.attributed_aum - 2 * v_count.negative_attributed_aum,
+            p_detail_days => v_count.detail_days,
+            p_has_stored_aum => v_count.has_stored_aum
+        )
+    LOOP
+        IF v_finding.is_error AND NOT v_accepts_implausible THEN
+            RAISE EXCEPTION '%', v_finding.message
+                USING
+                    ERRCODE = 'object_not_in_prerequisite_state',
+                    HINT = v_finding.hint
+                        || ' If the month is right all the same: SET LOCAL customer.accept_implausible = on; before the call, in its transaction.';
+        END IF;
+
+        v_is_accepted := v_is_accepted OR v_finding.is_error;
+        v_warnings := v_warnings || customer.warn(
+            CASE WHEN v_finding.is_error THEN 'implausible_accepted' ELSE v_finding.code END,
+            v_finding.message,
+            v_finding.hint
+        );
+    END LOOP;
+
     IF v_count.total = 0 THEN
-        RAISE WARNING 'no contract is current (valid_to = 9999-12-31): nothing was written for %', v_month_label
-            USING HINT = 'Bring the contracts up to date and refresh again.';
+        v_warnings := v_warnings || customer.warn(
+            'no_current_contract',
+            format('no contract is current (valid_to = 9999-12-31): no row of %s is supported', v_month_label),
+            'Bring the contracts up to date and refresh again.'
+        );
+    END IF;
+
+    -- Who restates a month asks for just that.
+    IF v_count.deleted > 0 AND p_operation = 'refresh' THEN
+        v_warnings := v_warnings || customer.warn(
+            'rows_removed',
+            format(
+                'rows removed from %s: %s, with %s yuan; no contract covers the last day of the month, or their AUM is gone from the detail',
+                v_month_label, v_count.deleted, v_count.deleted_aum
+            ),
+            'They were re-coded, resolved to another customer, or ended before. If one should have stayed, a ROLLBACK keeps it. '
+            'Refreshing does not bring it back; restating does, if the contracts have the version of that day.'
+        );
     END IF;
 
     IF v_count.stale > 0 THEN
-        RAISE WARNING '% stale rows of % are supported by no current contract and were kept',
-            v_count.stale, v_month_label
-            USING HINT = format(
-                'To make the month exactly what its contracts say: SELECT customer.restate_monthly_snapshot(DATE %L, ''why'');',
-                v_month_label
-            );
+        v_warnings := v_warnings || customer.warn(
+            'stale_rows',
+            format(
+                'stale rows of %s kept, which no current contract supports: %s, of which brought up to date: %s',
+                v_month_label, v_count.stale, v_count.stale_updated
+            ),
+            'If their contracts did end after the last day of the month, nothing needs to be done. '
+            'If a contract sync closed them by mistake, correct it and refresh again.'
+        );
     END IF;
 
     -- max() reads one entry of an index, whatever the statistics say.
@@ -365,23 +575,25 @@ BEGIN
     INTO v_newest_month
     FROM customer.fct_customer_business_monthly_status;
 
-    IF NOT v_is_restating AND (v_newest_month > v_month OR v_control.last_rule = 'as_of') THEN
-        RAISE WARNING 'today''s contracts were used for %, which is %',
-            v_month_label,
-            CASE
-                WHEN v_newest_month > v_month
-                    THEN 'older than ' || to_char(v_newest_month, 'YYYY-MM-DD') || ', the newest month stored'
-                ELSE 'a month last written by restating'
-            END
-            USING HINT = format(
-                'To use the contracts of its last day: SELECT customer.restate_monthly_snapshot(DATE %L, ''why'');',
+    IF NOT v_is_as_of AND v_newest_month > v_month THEN
+        v_warnings := v_warnings || customer.warn(
+            'todays_contracts',
+            format(
+                'today''s contracts were used for %s, which is older than %s, the newest month stored',
+                v_month_label, to_char(v_newest_month, 'YYYY-MM-DD')
+            ),
+            format(
+                'Restating takes the contracts of its last day. It removes rows that have no version of that day, and later refreshes '
+                'keep to it, so try it in a transaction that you roll back: SELECT customer.restate_monthly_snapshot(DATE %L, ''why'');',
                 v_month_label
-            );
+            )
+        );
     END IF;
 
     INSERT INTO customer.monthly_snapshot_log (
         snapshot_month,
         operation,
+        rule,
         reason,
         started_at,
         finished_at,
@@ -394,26 +606,29 @@ BEGIN
         deleted,
         aum_total,
         aum_unattributed,
+        accepted,
         invoked_by,
         application_name
     )
     VALUES (
         v_month,
         p_operation,
+        v_rule,
         p_reason,
         v_started_at,
         clock_timestamp(),
         v_count.total,
-        v_count.inserted + v_count.updated,
+        v_upserted,
         v_count.inserted,
         v_count.updated,
         v_count.unchanged,
         v_count.stale,
         v_count.deleted,
         v_count.aum_total,
-        v_count.aum_unattributed,
+        v_aum_unattributed,
+        v_is_accepted,
         session_user,
-        coalesce(current_setting('application_name'), '')
+        current_setting('application_name')
     )
     RETURNING log_id INTO STRICT v_log_id;
 
@@ -421,9 +636,11 @@ BEGIN
     -- snapshot is told from a newer one when the row is locked.
     UPDATE customer.monthly_snapshot_control
     SET
-        last_rule = CASE WHEN v_is_restating THEN 'as_of' ELSE 'current' END,
+        last_rule = v_rule,
         last_log_id = v_log_id,
-        stale_rows = v_count.stale
+        stale_rows = v_count.stale,
+        baseline_rows = v_count.total,
+        baseline_aum = v_absolute_aum
     WHERE snapshot_month = v_month;
 
     RAISE NOTICE 'snapshot of %: % rows, % inserted, % updated, % unchanged, % stale, % deleted; AUM % yuan, % unattributed',
@@ -435,20 +652,25 @@ BEGIN
         v_count.stale,
         v_count.deleted,
         v_count.aum_total,
-        v_count.aum_unattributed;
+        v_aum_unattributed;
 
     RETURN jsonb_build_object(
+        'status', CASE p_operation WHEN 'restate' THEN 'restated' ELSE 'refreshed' END,
         'snapshot_month', v_month_label,
+        'rule', v_rule,
         'total', v_count.total,
-        'upserted', v_count.inserted + v_count.updated,
+        'upserted', v_upserted,
         'inserted', v_count.inserted,
         'updated', v_count.updated,
         'unchanged', v_count.unchanged,
         'stale', v_count.stale,
         'deleted', v_count.deleted,
         'aum_total', v_count.aum_total,
-        'aum_unattributed', v_count.aum_unattributed,
-        'log_id', v_log_id
+        'aum_unattributed', v_aum_unattributed,
+        'accepted', v_is_accepted,
+        'warnings', v_warnings,
+        'log_id', v_log_id,
+        'reason', p_reason
     );
 END
 $$;
@@ -457,6 +679,6 @@ CALL customer.revoke_default_grants('customer.write_monthly_snapshot(date, text,
 
 COMMENT ON FUNCTION customer.write_monthly_snapshot(date, text, text) IS
 'Internal: locks the month, works out its rows from the sources, writes those that are new or changed, logs it and returns the counts; what customer.refresh_monthly_snapshot and customer.restate_monthly_snapshot document. Runs with the rights of its caller, and is granted to nobody.
-p_operation: refresh (contracts that are current; deletes nothing) or restate (contract versions that cover the last day of the month; deletes what they do not support). p_reason: what the log shall say as the reason.';
+p_operation: refresh (by the rule that last wrote the month; at first by the contracts that are current) or restate (by the contract versions that cover the last day of the month). p_reason: what the log shall say as the reason.';
 
 COMMIT;

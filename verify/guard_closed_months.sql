@@ -8,7 +8,7 @@ SET LOCAL quote_all_identifiers = off;
 
 CALL customer.verify_function(
     'customer.guard_closed_months()',
-    '2cc9d2e520e1b603f9a6f3592d2c0e432b62fa3593529473c87fbc9ddfd13cbb',
+    'c73f31ed43d80883c256135d980a30f3c7b99ff382aa838e272e383e2d845b83',
     'guard_closed_months',
     p_is_internal => TRUE
 );

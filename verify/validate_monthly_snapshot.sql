@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.validate_monthly_snapshot(date)',
-    '146cea099bf1e606dbe7be4271d69c0fa43baf3caa4bef3391af6644479d8868',
+    '68d819df67080300e907fde72b9301502f828b9d441f409258b45fab995b0cd9',
     'validate_monthly_snapshot',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '481cd3379013aa0e56d9f12401d27ed0d7a609c2c055922774e580138373d118',
+    '0aabe8acd917aefbf11db2ed0ca442ecd297951a1320a341463fcba7a6adc48a',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

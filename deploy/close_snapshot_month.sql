@@ -4,6 +4,8 @@
 -- requires: snapshot_month_of
 -- requires: require_reason
 -- requires: lock_open_snapshot_month
+-- requires: warn
+-- requires: validate_monthly_snapshot
 -- Published months stay as published: closing a month.
 
 BEGIN;
@@ -21,6 +23,8 @@ DECLARE
     v_started_at timestamptz := clock_timestamp();
     v_month date := customer.snapshot_month_of(p_snapshot_month);
     v_month_label text := to_char(v_month, 'YYYY-MM-DD');
+    v_found record;
+    v_warnings jsonb := jsonb_build_array();
     v_log_id bigint;
 BEGIN
     PERFORM customer.require_reason(p_note, 'note for closing');
@@ -35,6 +39,33 @@ BEGIN
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = format('Fill it first: SELECT customer.refresh_monthly_snapshot(DATE %L);', v_month_label);
+    END IF;
+
+    SELECT
+        string_agg(format('%s (%s)', check_name, violations), ', ') FILTER (WHERE severity = 'error') AS errors,
+        max(violations) FILTER (WHERE check_name = 'stale_row') AS stale_rows
+    INTO STRICT v_found
+    FROM customer.validate_monthly_snapshot(v_month)
+    WHERE violations > 0;
+
+    IF v_found.errors IS NOT NULL THEN
+        v_warnings := v_warnings || customer.warn(
+            'invalid_month',
+            format('month %s is closed although validation finds errors: %s', v_month_label, v_found.errors),
+            format(
+                'A ROLLBACK leaves it open. SELECT * FROM customer.validate_monthly_snapshot(DATE %L); says what they are: '
+                'what only says that contracts have changed since is no fault of the month, and refreshing it would take today''s contracts.',
+                v_month_label
+            )
+        );
+    END IF;
+
+    IF v_found.stale_rows > 0 THEN
+        v_warnings := v_warnings || customer.warn(
+            'invalid_month',
+            format('month %s is closed with stale rows, which no contract supports any more: %s', v_month_label, v_found.stale_rows),
+            'If their contracts were true on the last day of the month, they are right. customer.validate_monthly_snapshot names some of them.'
+        );
     END IF;
 
     INSERT INTO customer.monthly_snapshot_log (
@@ -60,9 +91,11 @@ BEGIN
     WHERE snapshot_month = v_month;
 
     RETURN jsonb_build_object(
-        'snapshot_month', v_month_label,
         'status', 'closed',
-        'log_id', v_log_id
+        'snapshot_month', v_month_label,
+        'log_id', v_log_id,
+        'warnings', v_warnings,
+        'reason', p_note
     );
 END
 $$;
@@ -70,13 +103,15 @@ $$;
 CALL customer.revoke_default_grants('customer.close_snapshot_month(date, text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.close_snapshot_month(date, text) IS
-'Closes a month, so that its published numbers stay: from then on refreshing and restating it fail, and so does any other change to its rows, until customer.reopen_snapshot_month. Waits for a refresh of the month that is under way. Runs in the caller''s transaction and commits nothing.
+'Closes a month, so that its published numbers stay: from then on refreshing, restating and discarding it fail, and so does any other change to its rows, until customer.reopen_snapshot_month. Waits for a refresh of the month that is under way. Runs in the caller''s transaction and commits nothing.
 
 p_snapshot_month: any day of the month.
 p_note: why, such as when and where the month was published; kept in customer.monthly_snapshot_control and customer.monthly_snapshot_log.
 
-Returns a JSON object: snapshot_month (its last day, YYYY-MM-DD), status (closed), log_id (the entry in customer.monthly_snapshot_log).
+Returns a JSON object: status (closed), snapshot_month (its last day, YYYY-MM-DD), log_id (the entry in customer.monthly_snapshot_log), warnings (objects of code, message and hint), reason (the note).
 
-Errors: SQLSTATE 22004 the month or the note is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the note is blank, holds control characters or is longer than 1000 characters; 55000 the month is closed already, or holds no rows; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
+WARNING (the month is closed all the same), code invalid_month: customer.validate_monthly_snapshot finds errors, or the month holds stale rows; with their numbers.
+
+Errors: SQLSTATE 22004 the month or the note is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the note is blank, holds control characters or is longer than 1000 characters; 55000 the month is closed already, or holds no rows, or a source table is not as it was when the package was deployed; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
 
 COMMIT;

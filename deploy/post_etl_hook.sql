@@ -1,6 +1,8 @@
 -- Deploy customer_monthly_snapshot:post_etl_hook to pg
+-- requires: fct_customer_business_monthly_status
+-- requires: setting_is_on
 -- requires: refresh_monthly_snapshot
--- requires: period_to_snapshot_month
+-- requires: pre_etl_check
 -- What the platform's ETL calls last, whatever domain it has loaded.
 
 BEGIN;
@@ -15,48 +17,46 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- After SET LOCAL a setting of one's own is empty rather than unset.
-    v_setting text := coalesce(nullif(current_setting('customer.post_etl_hooks', TRUE), ''), 'on');
-    v_is_enabled boolean;
+    -- The keys of every result.
+    c_skipped CONSTANT jsonb := jsonb '{
+        "status": "skipped", "snapshot_month": null, "rule": null, "total": null, "upserted": null, "inserted": null,
+        "updated": null, "unchanged": null, "stale": null, "deleted": null, "aum_total": null, "aum_unattributed": null,
+        "accepted": false, "warnings": [], "log_id": null, "reason": null
+    }';
+    v_check jsonb;
     v_month date;
 BEGIN
-    BEGIN
-        v_is_enabled := v_setting::boolean;
-    EXCEPTION
-        WHEN invalid_text_representation THEN
-            RAISE EXCEPTION 'the setting customer.post_etl_hooks must be on or off, but is "%"', v_setting
-                USING
-                    ERRCODE = 'invalid_parameter_value',
-                    HINT = 'SET LOCAL customer.post_etl_hooks = off; skips the hook, RESET customer.post_etl_hooks; brings it back.';
-    END;
-
-    IF p_domain IS NULL THEN
-        RAISE EXCEPTION 'the domain must not be NULL'
-            USING
-                ERRCODE = 'null_value_not_allowed',
-                HINT = 'Pass the domain that was loaded, such as ''annuity_performance''.';
+    IF p_domain IS NOT NULL AND NOT customer.setting_is_on('customer.post_etl_hooks', TRUE) THEN
+        RETURN c_skipped || '{"reason": "customer.post_etl_hooks is off"}';
     END IF;
 
-    IF NOT v_is_enabled THEN
-        RETURN jsonb_build_object(
+    -- The same questions as before the load: whose domain, which month, and whether it is closed.
+    v_check := customer.pre_etl_check(p_domain, p_period);
+    v_month := (v_check ->> 'snapshot_month')::date;
+
+    IF v_check ->> 'status' = 'skipped' THEN
+        RETURN c_skipped || v_check;
+    END IF;
+
+    -- The platform loads awards and losses after the AUM; without that there is nothing to mark.
+    IF p_domain <> 'annuity_performance'
+        AND NOT EXISTS (
+            SELECT 1
+            FROM customer.fct_customer_business_monthly_status
+            WHERE snapshot_month >= v_month
+                AND snapshot_month <= v_month
+        )
+    THEN
+        RETURN c_skipped || v_check || jsonb_build_object(
             'status', 'skipped',
-            'reason', format('customer.post_etl_hooks is %s', v_setting)
+            'reason', format(
+                'month %s holds no rows; loading annuity_performance writes it, with what domain %s has loaded',
+                v_check ->> 'snapshot_month', p_domain
+            )
         );
     END IF;
 
-    IF p_domain <> 'annuity_performance' THEN
-        RETURN jsonb_build_object(
-            'status', 'skipped',
-            'reason', format('domain %s has no monthly snapshot', p_domain)
-        );
-    END IF;
-
-    v_month := CASE
-        WHEN p_period IS NULL THEN CURRENT_DATE
-        ELSE customer.period_to_snapshot_month(p_period)
-    END;
-
-    RETURN customer.refresh_monthly_snapshot(v_month) || '{"status": "refreshed"}';
+    RETURN customer.refresh_monthly_snapshot(v_month);
 END
 $$;
 
@@ -65,12 +65,14 @@ CALL customer.revoke_default_grants('customer.post_etl_hook(text, text)'::regpro
 COMMENT ON FUNCTION customer.post_etl_hook(text, text) IS
 'The last call of the platform''s ETL: refreshes the snapshot of the month that was loaded, in the ETL''s own transaction. EXECUTE on this function alone is enough to do so. Its errors reach the caller, so that the load fails as a whole.
 
-p_domain: the domain that was loaded. Only annuity_performance has a snapshot; others are skipped.
-p_period: the period that was loaded, YYYYMM; NULL means the month of CURRENT_DATE.
+p_domain: the domain that was loaded. annuity_performance refreshes the month. annual_award and annual_loss, which the platform loads after it, refresh the month if it holds rows, and leave a closed one as it is, with a warning. Others are skipped.
+p_period: the period that was loaded, YYYYMM; NULL means the month of CURRENT_DATE, which is refused like any other when its AUM is not there.
 Setting customer.post_etl_hooks: off (or anything else that reads as false) skips the refresh; on, unset or empty does not.
 
-Returns a JSON object: either what customer.refresh_monthly_snapshot returns and "status": "refreshed", or "status": "skipped" and the reason.
+Returns a JSON object, always with the keys that customer.refresh_monthly_snapshot documents: either what that returns, or status "skipped" with the reason, counts NULL.
 
-Errors: SQLSTATE 22004 the domain is NULL; 22023 the period is not YYYYMM, or the setting does not read as boolean; and those of customer.refresh_monthly_snapshot.';
+WARNING: as customer.refresh_monthly_snapshot; month_closed, awards or losses were loaded for a closed month.
+
+Errors: SQLSTATE 22004 the domain is NULL; 22023 the period is not YYYYMM, or the setting does not read as boolean; and those of customer.refresh_monthly_snapshot, 55000 for a month that is closed or cannot be right among them.';
 
 COMMIT;

@@ -53,9 +53,11 @@ BEGIN
     WHERE snapshot_month = v_month;
 
     RETURN jsonb_build_object(
-        'snapshot_month', v_month_label,
         'status', 'open',
-        'log_id', v_log_id
+        'snapshot_month', v_month_label,
+        'log_id', v_log_id,
+        'warnings', jsonb_build_array(),
+        'reason', p_reason
     );
 END
 $$;
@@ -68,7 +70,7 @@ COMMENT ON FUNCTION customer.reopen_snapshot_month(date, text) IS
 p_snapshot_month: any day of the month.
 p_reason: why a published month must change; kept in customer.monthly_snapshot_log.
 
-Returns a JSON object: snapshot_month (its last day, YYYY-MM-DD), status (open), log_id (the entry in customer.monthly_snapshot_log).
+Returns a JSON object: status (open), snapshot_month (its last day, YYYY-MM-DD), log_id (the entry in customer.monthly_snapshot_log), warnings (none), reason (as given).
 
 Errors: SQLSTATE 22004 the month or the reason is NULL; 22023 the month is infinite or outside the years 1 to 9999, or the reason is blank, holds control characters or is longer than 1000 characters; 55000 the month is not closed; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
 

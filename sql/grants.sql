@@ -3,9 +3,9 @@
 --
 --   psql -v ON_ERROR_STOP=1 -v etl=wdh_etl -v operator=wdh_ops -v reader=bi -f sql/grants.sql
 --
--- etl       the load's last step: the hook, and nothing else
+-- etl       the load's first and last step: check and hook, and nothing else
 -- operator  refreshing a month by hand (scripts/refresh_snapshot.py)
--- restater  restating months gone by (sql/backfill.sql)
+-- restater  restating months gone by (sql/backfill.sql), discarding what was written by mistake
 -- closer    closing and reopening months
 -- reader    BI: reading the snapshot, its trend, its log and the state of each month, and
 --           checking a month
@@ -53,7 +53,10 @@ BEGIN;
     SELECT quote_ident(:'etl')::regrole AS etl_role
     \gset
     GRANT USAGE ON SCHEMA customer TO :"etl";
-    GRANT EXECUTE ON FUNCTION customer.post_etl_hook(text, text) TO :"etl";
+    GRANT EXECUTE ON FUNCTION
+        customer.pre_etl_check(text, text),
+        customer.post_etl_hook(text, text)
+    TO :"etl";
 \endif
 
 \if :{?operator}
@@ -70,7 +73,10 @@ BEGIN;
     SELECT quote_ident(:'restater')::regrole AS restater_role
     \gset
     GRANT USAGE ON SCHEMA customer TO :"restater";
-    GRANT EXECUTE ON FUNCTION customer.restate_monthly_snapshot(date, text) TO :"restater";
+    GRANT EXECUTE ON FUNCTION
+        customer.restate_monthly_snapshot(date, text),
+        customer.discard_snapshot_month(date, text)
+    TO :"restater";
     -- sql/backfill.sql goes over closed months and names them.
     GRANT SELECT ON TABLE customer.monthly_snapshot_control TO :"restater";
 \endif

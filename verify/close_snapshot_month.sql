@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.close_snapshot_month(date, text)',
-    '04801fef25c61dcc673d2bdbc579588e2e5f7cee4b93d65dcd28fcb6bd1bff3d',
+    'b9cc176d85c199415a57fb91f1313179e0b63a2b90eb83ac98342302e68b0ab6',
     'close_snapshot_month',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.post_etl_hook(text, text)',
-    'edce1bfda13da0707cb90e491e97afed716ff7f43fe5b629247967777eef2b7f',
+    '34dde0e4a47eeab89465eb15ecaed73c8382f4362b54186241ca9f7212c61f33',
     'post_etl_hook',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.reopen_snapshot_month(date, text)',
-    '098da0eca2fe03a49cbeecaf945cd33b326ca1945958cc3e1a06d7ac8e98bc2c',
+    '20d8eff32c98968aebf0ea331b4ff36126fd03196e534a8e0b83b295ed4f6f1f',
     'reopen_snapshot_month',
     p_is_internal => FALSE
 );

@@ -13,22 +13,31 @@ DATABASE_URL, otherwise of libpq's own variables (PGHOST, PGDATABASE, ...).
 A password in --dsn shows in the list of processes; better put it in
 DATABASE_URL, PGPASSWORD or ~/.pgpass.
 
-While another session writes the same month, this waits; Ctrl-C gives up.
-Messages go to standard error, the result to standard output. Exit status:
-0 done, 1 the database refused or was not reached, 2 wrong call.
+While another session writes the same month, this waits, and after 5 seconds
+says for whom; Ctrl-C gives up. Messages, the server's warnings among them, go
+to standard error, the result to standard output. Exit status: 0 done, 1 the
+database refused or was not reached, 2 wrong call, such as a month to come,
+3 done, with warnings (--fail-on-warning). Once the month is committed, neither
+Ctrl-C nor a result that cannot be printed changes the status.
 """
 
 import argparse
 import json
 import os
 import re
+import signal
 import sys
+from contextlib import suppress
+from datetime import date
 from decimal import Decimal
+from threading import Thread
+from time import sleep
 from typing import NoReturn
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
+    from psycopg.types.json import Jsonb
 except ImportError as error:
     sys.exit(
         f"psycopg 3 cannot be loaded: {error}\n"
@@ -36,7 +45,22 @@ except ImportError as error:
         "or install it:  pip install 'psycopg[binary]'  (Debian: apt-get install python3-psycopg)"
     )
 
-REFRESH = "SELECT customer.refresh_monthly_snapshot(customer.period_to_snapshot_month(%s))::text"
+ACCEPT_IMPLAUSIBLE = "SET LOCAL customer.accept_implausible = on"
+
+# As text, so that every number stays as the server wrote it.
+REFRESH = """
+    SELECT (result || %s)::text, result -> 'warnings' <> '[]'
+    FROM customer.refresh_monthly_snapshot(customer.period_to_snapshot_month(%s)) AS result
+"""
+REAL_RUN = {"dry_run": False}
+DRY_RUN = {"dry_run": True, "status": "dry_run", "log_id": None}
+
+BLOCKERS = """
+    SELECT DISTINCT pid, usename, application_name
+    FROM unnest(pg_catalog.pg_blocking_pids(%s)) AS pid
+    LEFT JOIN pg_catalog.pg_stat_activity USING (pid)
+    ORDER BY pid
+"""
 
 COUNTS = {
     "total": "rows",
@@ -44,6 +68,7 @@ COUNTS = {
     "updated": "  updated",
     "unchanged": "  unchanged",
     "stale": "stale rows, kept",
+    "deleted": "rows deleted",
     "aum_total": "AUM, yuan",
     "aum_unattributed": "unattributed, yuan",
 }
@@ -81,6 +106,17 @@ def connection_string(text: str) -> str:
     return text
 
 
+def period(text: str) -> str:
+    """Refuse a month to come; whatever else may be wrong with it, the database says."""
+    current = f"{date.today():%Y%m}"
+    if re.fullmatch("[0-9]{4}(0[1-9]|1[0-2])", text) and text > current:
+        raise argparse.ArgumentTypeError(
+            f"{text} is a month to come: by this machine's calendar the current month is "
+            f"{current}. Pass that or an earlier one; if the calendar is wrong, correct it"
+        )
+    return text
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = ArgumentParser(
@@ -89,8 +125,26 @@ def parse_arguments() -> argparse.Namespace:
         allow_abbrev=False,
     )
     option = parser.add_argument
-    option("--period", metavar="YYYYMM", required=True, help="the month, such as 202601")
+    option(
+        "--period",
+        type=period,
+        metavar="YYYYMM",
+        required=True,
+        help="the month, such as 202601; not one to come",
+    )
     option("--dry-run", action="store_true", help="do the work, report it and roll it back")
+    option(
+        "--fail-on-warning",
+        action="store_true",
+        help="exit with status 3 if there are warnings; the month is committed all the same, "
+        "so look first, without writing: --dry-run --fail-on-warning",
+    )
+    option(
+        "--accept-implausible",
+        action="store_true",
+        help="write the month although it is refused as one that cannot be right; "
+        "the log says that it was accepted",
+    )
     option("--json", action="store_true", help="print the result alone, as JSON")
     option(
         "--dsn",
@@ -102,11 +156,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def say(*lines: str | None) -> None:
-    """Tell the user something, on standard error; leave out what is None."""
-    print(*filter(None, lines), sep="\n", file=sys.stderr)
+    """Tell the user something, on standard error if that works; leave out what is None."""
+    # Closed, it is None, which print() takes for standard output.
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(*filter(None, lines), sep="\n", file=sys.stderr)
 
 
-def pass_on(said: psycopg.errors.Diagnostic, *more: str) -> None:
+def pass_on(said: psycopg.errors.Diagnostic, *more: str | None) -> None:
     """Say what the server said, as psql does."""
     say(
         f"{said.severity}:  {said.message_primary}",
@@ -116,14 +173,48 @@ def pass_on(said: psycopg.errors.Diagnostic, *more: str) -> None:
     )
 
 
-def readable(result: str, is_dry_run: bool) -> str:
+def connect(dsn: str, *, autocommit: bool = False) -> psycopg.Connection:
+    """Connect to the database."""
+    return psycopg.connect(
+        dsn,
+        autocommit=autocommit,
+        client_encoding="UTF8",
+        fallback_application_name="refresh_snapshot.py",
+    )
+
+
+def say_who_blocks(dsn: str, pid: int) -> None:
+    """Look every 5 seconds whom this session waits for, and say so when that has changed."""
+    told = []
+    sleep(5)
+    # It is but a courtesy: if it fails, the run goes on without.
+    with suppress(Exception), connect(dsn, autocommit=True) as observer:
+        while True:
+            blockers = observer.execute(BLOCKERS, [pid]).fetchall()
+            if blockers and blockers != told:
+                told = blockers
+                for blocker, user, application in blockers:
+                    name = f"session {blocker} of {user} (application {application or 'unnamed'})"
+                    # A prepared transaction has no session.
+                    say(f"Waiting for {name if blocker else 'a transaction in pg_prepared_xacts'}.")
+            sleep(5)
+
+
+def readable(result: str) -> str:
     """Lay out the result for people; yuan have 2 decimals there already."""
     values = json.loads(result, parse_int=Decimal, parse_float=Decimal)
-    numbers = {label: f"{values[key]:,}" for key, label in COUNTS.items()}
+    title = f"Snapshot of {values['snapshot_month']}"
+    title += ", dry run" if values["dry_run"] else f", log entry {values['log_id']}"
+    title += ", accepted though implausible" if values["accepted"] else ""
+    numbers = {
+        label: f"{values[key]:,}"
+        for key, label in COUNTS.items()
+        if key != "deleted" or values[key] != 0
+    }
     width = max(map(len, numbers.values()))
     lines = [f"{label:<18}  {number:>{width}}" for label, number in numbers.items()]
-    origin = "dry run" if is_dry_run else f"log entry {values['log_id']}"
-    return "\n".join([f"Snapshot of {values['snapshot_month']}, {origin}", *lines])
+    warnings = [f"{warning['code']}: {warning['message']}" for warning in values["warnings"]]
+    return "\n".join([title, *lines, *warnings])
 
 
 def main() -> int:
@@ -132,28 +223,38 @@ def main() -> int:
     outcome = "Nothing was written."
     try:
         say("Connecting.")
-        with psycopg.connect(
-            arguments.dsn,
-            client_encoding="UTF8",
-            fallback_application_name="refresh_snapshot.py",
-        ) as connection:
+        with connect(arguments.dsn) as connection:
             connection.add_notice_handler(pass_on)
             server = connection.info
             say(
                 f"Refreshing the snapshot of {arguments.period} in database {server.dbname}"
                 f" on {server.host}, port {server.port}, as {server.user}."
             )
-            [(result,)] = connection.execute(REFRESH, [arguments.period])
+            Thread(
+                target=say_who_blocks, args=[arguments.dsn, server.backend_pid], daemon=True
+            ).start()
+            if arguments.accept_implausible:
+                connection.execute(ACCEPT_IMPLAUSIBLE)
+            mark = Jsonb(DRY_RUN if arguments.dry_run else REAL_RUN)
+            [(result, has_warnings)] = connection.execute(REFRESH, [mark, arguments.period])
             if arguments.dry_run:
                 connection.rollback()
-                say("Dry run: rolled back. Nothing was written.")
+                outcome = "Dry run: rolled back. Nothing was written."
             else:
                 outcome = "Whether it was committed, customer.monthly_snapshot_log tells."
                 connection.commit()
-                say("Committed.")
+                outcome = "Committed."
+            # From here on nothing, Ctrl-C included, may make it look as if it had failed.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     except psycopg.Error as error:
         if error.diag.message_primary:
-            pass_on(error.diag, f"SQLSTATE:  {error.sqlstate}", outcome)
+            can_insist = "customer.accept_implausible" in (error.diag.message_hint or "")
+            pass_on(
+                error.diag,
+                "Here the option --accept-implausible does that." if can_insist else None,
+                f"SQLSTATE:  {error.sqlstate}",
+                outcome,
+            )
         else:
             # In libpq's own words, as when it cannot connect. PGDATABASE may be a URL.
             say("ERROR:  " + re.sub(r"(?s)://.*@", "://...@", str(error)), outcome)
@@ -163,9 +264,14 @@ def main() -> int:
         # Die of it, without a traceback, so that a shell's loop over months ends too.
         sys.excepthook = lambda *_: None
         raise
-    print(readable(result, arguments.dry_run) if not arguments.json else result)
-    return 0
+    say(outcome)
+    try:
+        print(result if arguments.json else readable(result), flush=True)
+    except Exception as error:
+        say(f"The result could not be shown, which changes nothing: {error!r}")
+    return 3 if has_warnings and arguments.fail_on_warning else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # sys.exit() would write once more what could not be written, and fail with status 120.
+    os._exit(main())

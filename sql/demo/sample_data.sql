@@ -407,8 +407,9 @@ balances AS (
         ON first_of_month >= started_on
        AND first_of_month <= ended_on
 )
-SELECT CASE WHEN serial_no % 59 = 7 THEN (first_of_month + INTERVAL '1 month')::date - 1
-            WHEN serial_no % 61 = 9 THEN first_of_month + 14
+SELECT CASE months_ago  -- two months were not loaded under their first day
+            WHEN 7 THEN (first_of_month + INTERVAL '1 month')::date - 1
+            WHEN 19 THEN first_of_month + 14
             ELSE first_of_month
        END,
        product_line_name,

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(43);
+SELECT plan(52);
 
 \ir fixture.psql
 
@@ -145,15 +145,27 @@ SELECT throws_ok(
 -- CHECK: control and log say what makes sense
 
 SELECT throws_ok(
-    $$ UPDATE customer.monthly_snapshot_control SET last_rule = 'refresh' $$,
+    $$ UPDATE customer.monthly_snapshot_control SET last_rule = 'refresh', baseline_rows = 0, baseline_aum = 0 $$,
     '23514',
     'new row for relation "monthly_snapshot_control" violates check constraint "chk_control_rule"',
     'a rule other than current and as_of is refused'
 );
 
+SELECT throws_ok(
+    format('UPDATE customer.monthly_snapshot_control SET %s', assignments),
+    '23514',
+    'new row for relation "monthly_snapshot_control" violates check constraint "chk_control_baseline"',
+    format('a control row is refused with %s', what)
+)
+FROM (VALUES
+    ('last_rule = ''as_of'', baseline_aum = 0', 'a rule and no baseline of rows'),
+    ('last_rule = ''as_of'', baseline_rows = 0', 'a rule and no baseline of AUM'),
+    ('baseline_rows = 0, baseline_aum = 0', 'a baseline and no rule')
+) AS incomplete (assignments, what);
+
 SELECT lives_ok(
-    $$ UPDATE customer.monthly_snapshot_control SET last_rule = 'as_of' $$,
-    'the rule as_of is accepted'
+    $$ UPDATE customer.monthly_snapshot_control SET last_rule = 'as_of', baseline_rows = 0, baseline_aum = 0 $$,
+    'the rule as_of is accepted, with its baseline'
 );
 
 SELECT throws_ok(
@@ -168,43 +180,53 @@ FROM (VALUES
     ('closed_at = CURRENT_TIMESTAMP, closed_by = ''ann''', 'a note')
 ) AS incomplete (assignments, lacking);
 
-CREATE FUNCTION pg_temp.insert_log(p_operation text, p_reason text, p_count integer)
+-- One count stands for all ten, but for deleted.
+CREATE FUNCTION pg_temp.insert_log(p_operation text, p_rule text, p_reason text, p_count integer, p_deleted integer)
 RETURNS void
 LANGUAGE sql
 AS $$
     INSERT INTO customer.monthly_snapshot_log (
-        snapshot_month, operation, reason, started_at, finished_at,
-        total, upserted, inserted, updated, unchanged, stale, deleted, aum_total, aum_unattributed,
-        invoked_by, application_name
+        snapshot_month, operation, rule, reason, started_at, finished_at,
+        total, upserted, inserted, updated, unchanged, stale, aum_total, aum_unattributed, accepted,
+        deleted, invoked_by, application_name
     )
     VALUES (
-        '2026-01-31', p_operation, p_reason, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP,
-        p_count, p_count, p_count, p_count, p_count, p_count, p_count, p_count, p_count,
-        'ann', ''
+        '2026-01-31', p_operation, p_rule, p_reason, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP,
+        p_count, p_count, p_count, p_count, p_count, p_count, p_count, p_count, p_count > 0,
+        p_deleted, 'ann', ''
     )
 $$;
 
 SELECT lives_ok(
-    format('SELECT pg_temp.insert_log(%L, %L, %L)', operation, reason, any_count),
+    format('SELECT pg_temp.insert_log(%L, %L, %L, %L, %L)', operation, rule, reason, any_count, deleted),
     format('the log takes a %s', operation)
 )
 FROM (VALUES
-    ('refresh', NULL, 1), ('restate', 'a correction', 1), ('close', 'published', NULL), ('reopen', 'an error', NULL)
-) AS good (operation, reason, any_count);
+    ('refresh', 'current', NULL,           1,    0),
+    ('restate', 'as_of',   'a correction', 1,    1),
+    ('close',   NULL,      'published',    NULL, NULL),
+    ('reopen',  NULL,      'an error',     NULL, NULL),
+    ('discard', NULL,      'a mistake',    NULL, 1)
+) AS good (operation, rule, reason, any_count, deleted);
 
 SELECT throws_ok(
-    format('SELECT pg_temp.insert_log(%L, %L, %L)', operation, reason, any_count),
+    format('SELECT pg_temp.insert_log(%L, %L, %L, %L, %L)', operation, rule, reason, any_count, deleted),
     '23514',
     format('new row for relation "monthly_snapshot_log" violates check constraint "%s"', violated),
     format('the log refuses %s', what)
 )
 FROM (VALUES
-    ('delete',  'why',  1,    'chk_log_counts',    'an operation that is none of the four'),
-    ('delete',  'why',  NULL, 'chk_log_operation', 'an operation that is none of the four, without counts'),
-    ('refresh', NULL,   NULL, 'chk_log_counts',    'a refresh without counts'),
-    ('close',   'why',  1,    'chk_log_counts',    'a close with counts'),
-    ('restate', NULL,   1,    'chk_log_reason',    'a restate without a reason')
-) AS bad (operation, reason, any_count, violated, what);
+    ('delete',  NULL,      'why', NULL, NULL, 'chk_log_operation', 'an operation that is none of the five'),
+    ('refresh', 'today',   NULL,  1,    1,    'chk_log_rule',      'a rule that is none of the two'),
+    ('refresh', 'current', NULL,  NULL, 1,    'chk_log_counts',    'a refresh without counts'),
+    ('refresh', NULL,      NULL,  1,    1,    'chk_log_counts',    'a refresh without a rule'),
+    ('close',   NULL,      'why', 1,    NULL, 'chk_log_counts',    'a close with counts'),
+    ('discard', 'as_of',   'why', NULL, 1,    'chk_log_counts',    'a discard with a rule'),
+    ('discard', NULL,      'why', NULL, NULL, 'chk_log_deleted',   'a discard that does not say how many rows'),
+    ('restate', 'as_of',   'why', 1,    NULL, 'chk_log_deleted',   'a restate that does not say how many rows it removed'),
+    ('reopen',  NULL,      'why', NULL, 1,    'chk_log_deleted',   'a reopen that removed rows'),
+    ('restate', 'as_of',   NULL,  1,    1,    'chk_log_reason',    'a restate without a reason')
+) AS bad (operation, rule, reason, any_count, deleted, violated, what);
 
 SELECT throws_ok(
     $$ INSERT INTO customer.monthly_snapshot_log (

@@ -60,63 +60,29 @@ FROM (VALUES
     ('mapping."产品线"',                'table mapping."产品线" is missing')
 ) AS source (table_name, finding);
 
-SELECT is(
-    pg_temp.findings_after('ALTER TABLE business."规模明细" RENAME TO "规模明细_2025"'),
-    ARRAY['table business."规模明细" is missing'],
-    'a renamed table is missing'
-);
-
-SELECT is(
-    pg_temp.findings_after('ALTER TABLE business."规模明细" SET SCHEMA mapping'),
-    ARRAY['table business."规模明细" is missing'],
-    'a table of the same name in another schema does not count'
-);
-
-SELECT is(
-    pg_temp.findings_after('DROP SCHEMA mapping CASCADE'),
-    ARRAY['table mapping."产品线" is missing'],
-    'where the schema is missing its table is'
-);
-
-SELECT is(
-    pg_temp.findings_after('DROP TABLE business."规模明细"; CREATE SEQUENCE business."规模明细"'),
-    ARRAY['table business."规模明细" is missing'],
-    'a sequence of that name is no table'
-);
-
-SELECT is(
-    pg_temp.findings_after('DROP TABLE business."规模明细"; CREATE TYPE business."规模明细" AS (id integer)'),
-    ARRAY['table business."规模明细" is missing'],
-    'a composite type of that name is no table'
-);
-
-SELECT is(
-    pg_temp.findings_after(
-        'ALTER TABLE business."规模明细" RENAME TO detail;
-         CREATE VIEW business."规模明细" AS SELECT * FROM business.detail'
-    ),
-    '{}'::text[],
-    'a view serves where the refresh only reads'
-);
-
-SELECT is(
-    pg_temp.findings_after(
-        'ALTER TABLE business."规模明细" RENAME TO detail;
-         CREATE MATERIALIZED VIEW business."规模明细" AS SELECT * FROM business.detail'
-    ),
-    '{}'::text[],
-    'so does a materialized view'
-);
-
-SELECT is(
-    pg_temp.findings_after(
-        'CREATE TABLE business.detail (LIKE business."规模明细") PARTITION BY RANGE ("月度");
-         DROP TABLE business."规模明细";
-         ALTER TABLE business.detail RENAME TO "规模明细"'
-    ),
-    '{}'::text[],
-    'so does a partitioned table'
-);
+SELECT is(pg_temp.findings_after(ddl), findings, what)
+FROM (VALUES
+    ('ALTER TABLE business."规模明细" RENAME TO "规模明细_2025"',
+        ARRAY['table business."规模明细" is missing'], 'a renamed table is missing'),
+    ('ALTER TABLE business."规模明细" SET SCHEMA mapping',
+        ARRAY['table business."规模明细" is missing'], 'a table of the same name in another schema does not count'),
+    ('DROP SCHEMA mapping CASCADE',
+        ARRAY['table mapping."产品线" is missing'], 'where the schema is missing its table is'),
+    ('DROP TABLE business."规模明细"; CREATE SEQUENCE business."规模明细"',
+        ARRAY['table business."规模明细" is missing'], 'a sequence of that name is no table'),
+    ('DROP TABLE business."规模明细"; CREATE TYPE business."规模明细" AS (id integer)',
+        ARRAY['table business."规模明细" is missing'], 'a composite type of that name is no table'),
+    ('ALTER TABLE business."规模明细" RENAME TO detail; CREATE VIEW business."规模明细" AS SELECT * FROM business.detail',
+        '{}'::text[], 'a view serves where the refresh only reads'),
+    ('ALTER TABLE business."规模明细" RENAME TO detail; CREATE MATERIALIZED VIEW business."规模明细" AS SELECT * FROM business.detail',
+        '{}', 'so does a materialized view'),
+    ('CREATE TABLE business.detail (LIKE business."规模明细") PARTITION BY RANGE ("月度");
+      DROP TABLE business."规模明细";
+      ALTER TABLE business.detail RENAME TO "规模明细"',
+        '{}', 'so does a partitioned table'),
+    ('CREATE TEMPORARY TABLE "规模明细" (id integer); SET LOCAL search_path = pg_temp, public',
+        '{}', 'neither a temporary table of the same name nor the search_path changes the answer')
+) AS example (ddl, findings, what);
 
 -- Columns
 
@@ -287,37 +253,23 @@ FROM (VALUES
     ('business."规模明细"',             '"期末资产规模"',    'interval',                    'an exact number')
 ) AS bad (table_name, column_name, type_name, kind);
 
-SELECT is(
-    pg_temp.findings_after(
-        'ALTER TABLE mapping."产品线" DROP COLUMN "产品线代码" CASCADE;
-         ALTER TABLE mapping."产品线" ADD COLUMN "产品线代码" serial PRIMARY KEY'
-    ),
-    ARRAY['column mapping."产品线"."产品线代码" has type integer where a text is needed'],
-    'a key of a type that cannot work is reported for its type'
-);
-
-SELECT is(
-    pg_temp.findings_after('ALTER TABLE mapping."产品线" ALTER COLUMN "产品线代码" TYPE name'),
-    ARRAY['column mapping."产品线"."产品线代码" has type name where a text is needed'],
-    'a key of another type than a varchar''s is refused: no foreign key could point at it'
-);
-
-SELECT is(
-    pg_temp.findings_after('ALTER TABLE mapping."产品线" ALTER COLUMN "产品线代码" TYPE character(6)'),
-    '{}'::text[],
-    'one that is padded with blanks will do'
-);
-
-SELECT is(
-    pg_temp.findings_after(
-        $$ CREATE COLLATION mapping.no_case (PROVIDER = icu, LOCALE = 'und-u-ks-level2', DETERMINISTIC = FALSE);
-           ALTER TABLE customer.customer_plan_contract DROP CONSTRAINT fk_contract_company;
-           ALTER TABLE customer.fct_customer_business_monthly_status DROP CONSTRAINT fk_snapshot_company;
-           ALTER TABLE customer."年金客户" ALTER COLUMN company_id TYPE varchar COLLATE mapping.no_case $$
-    ),
-    ARRAY['column customer."年金客户".company_id has collation no_case where a deterministic one is needed'],
-    'so is a key by which A and a are alike'
-);
+SELECT is(pg_temp.findings_after(ddl), findings, what)
+FROM (VALUES
+    ('ALTER TABLE mapping."产品线" DROP COLUMN "产品线代码" CASCADE; ALTER TABLE mapping."产品线" ADD COLUMN "产品线代码" serial PRIMARY KEY',
+        ARRAY['column mapping."产品线"."产品线代码" has type integer where a text is needed'],
+        'a key of a type that cannot work is reported for its type'),
+    ('ALTER TABLE mapping."产品线" ALTER COLUMN "产品线代码" TYPE name',
+        ARRAY['column mapping."产品线"."产品线代码" has type name where a text is needed'],
+        'a key of another type than a varchar''s is refused: no foreign key could point at it'),
+    ('ALTER TABLE mapping."产品线" ALTER COLUMN "产品线代码" TYPE character(6)',
+        '{}'::text[], 'one that is padded with blanks will do'),
+    ('CREATE COLLATION mapping.no_case (PROVIDER = icu, LOCALE = ''und-u-ks-level2'', DETERMINISTIC = FALSE);
+      ALTER TABLE customer.customer_plan_contract DROP CONSTRAINT fk_contract_company;
+      ALTER TABLE customer.fct_customer_business_monthly_status DROP CONSTRAINT fk_snapshot_company;
+      ALTER TABLE customer."年金客户" ALTER COLUMN company_id TYPE varchar COLLATE mapping.no_case',
+        ARRAY['column customer."年金客户".company_id has collation no_case where a deterministic one is needed'],
+        'so is a key by which A and a are alike')
+) AS example (ddl, findings, what);
 
 -- Keys: what a foreign key can point at
 
@@ -374,30 +326,17 @@ FROM (VALUES
         'ALTER TABLE customer."年金客户" ADD PRIMARY KEY (company_id), ADD UNIQUE (company_id) DEFERRABLE')
 ) AS good (what, ddl);
 
-SELECT is(
-    pg_temp.findings_after('ALTER TABLE mapping."产品线" DROP CONSTRAINT "产品线_pkey" CASCADE'),
-    ARRAY['unique key on mapping."产品线"."产品线代码" is missing'],
-    'the product lines, too, need a unique key'
-);
-
-SELECT is(
-    pg_temp.findings_after(
-        'ALTER TABLE customer."年金客户" RENAME TO company;
-         CREATE VIEW customer."年金客户" AS SELECT * FROM customer.company'
-    ),
-    ARRAY['unique key on customer."年金客户".company_id is missing'],
-    'no foreign key can point at a view'
-);
-
-SELECT is(
-    pg_temp.findings_after(
-        'ALTER TABLE customer."年金客户" RENAME TO company;
-         CREATE MATERIALIZED VIEW customer."年金客户" AS SELECT * FROM customer.company;
-         CREATE UNIQUE INDEX ON customer."年金客户" (company_id)'
-    ),
-    ARRAY['unique key on customer."年金客户".company_id is missing'],
-    'nor at a materialized view, though it has a unique index'
-);
+SELECT is(pg_temp.findings_after(ddl), ARRAY[format('unique key on %s is missing', key)], what)
+FROM (VALUES
+    ('ALTER TABLE mapping."产品线" DROP CONSTRAINT "产品线_pkey" CASCADE', 'mapping."产品线"."产品线代码"',
+        'the product lines, too, need a unique key'),
+    ('ALTER TABLE customer."年金客户" RENAME TO company; CREATE VIEW customer."年金客户" AS SELECT * FROM customer.company',
+        'customer."年金客户".company_id', 'no foreign key can point at a view'),
+    ('ALTER TABLE customer."年金客户" RENAME TO company;
+      CREATE MATERIALIZED VIEW customer."年金客户" AS SELECT * FROM customer.company;
+      CREATE UNIQUE INDEX ON customer."年金客户" (company_id)',
+        'customer."年金客户".company_id', 'nor at a materialized view, though it has a unique index')
+) AS example (ddl, key, what);
 
 -- Who owns it
 
@@ -417,56 +356,29 @@ AS $$
     )
 $$;
 
-SELECT is(
-    pg_temp.findings_of_owner(''),
-    '{}'::text[],
-    'an owner that may read the tables and refer to two, and do nothing else with them, is enough'
-);
-
-SELECT is(
-    pg_temp.findings_of_owner('REVOKE REFERENCES ON mapping."产品线" FROM "Package owner"'),
-    ARRAY['table mapping."产品线" may not be referred to by a foreign key of "Package owner": it takes REFERENCES'],
-    'an owner that may not refer to a table is told'
-);
+SELECT is(pg_temp.findings_of_owner(ddl), findings, what)
+FROM (VALUES
+    ('', '{}'::text[], 'an owner that may read the tables and refer to two, and do nothing else with them, is enough'),
+    ('REVOKE REFERENCES ON mapping."产品线" FROM "Package owner"',
+        ARRAY['table mapping."产品线" may not be referred to by a foreign key of "Package owner": it takes REFERENCES'],
+        'an owner that may not refer to a table is told'),
+    ('REVOKE SELECT ON business."规模明细" FROM "Package owner";
+      GRANT SELECT (company_id, "产品线代码", "月度", "期末资产规模") ON business."规模明细" TO "Package owner"',
+        '{}', 'the columns that are read are enough')
+) AS example (ddl, findings, what);
 
 SELECT is(
     pg_temp.findings_of_owner(ddl),
     ARRAY[finding || ' may not be read by "Package owner": it takes USAGE on the schema and SELECT'],
-    format('%s is reported once for an owner that may not read it', finding)
+    format('%s is reported once for an owner that may not read it, with %s', finding, left(ddl, 30))
 )
 FROM (VALUES
     ('REVOKE SELECT ON customer.customer_plan_contract FROM "Package owner"', 'table customer.customer_plan_contract'),
     ('REVOKE SELECT ON customer."年金客户" FROM "Package owner"', 'table customer."年金客户"'),
-    ('REVOKE USAGE ON SCHEMA business FROM "Package owner"', 'table business."规模明细"')
+    ('REVOKE USAGE ON SCHEMA business FROM "Package owner"', 'table business."规模明细"'),
+    ('REVOKE SELECT ON business."规模明细" FROM "Package owner";
+      GRANT SELECT (company_id, "产品线代码", "月度") ON business."规模明细" TO "Package owner"', 'table business."规模明细"')
 ) AS lack (ddl, finding);
-
-SELECT is(
-    pg_temp.findings_of_owner(
-        'REVOKE SELECT ON business."规模明细" FROM "Package owner";
-         GRANT SELECT (company_id, "产品线代码", "月度", "期末资产规模") ON business."规模明细" TO "Package owner"'
-    ),
-    '{}'::text[],
-    'the columns that are read are enough'
-);
-
-SELECT is(
-    pg_temp.findings_of_owner(
-        'REVOKE SELECT ON business."规模明细" FROM "Package owner";
-         GRANT SELECT (company_id, "产品线代码", "月度") ON business."规模明细" TO "Package owner"'
-    ),
-    ARRAY['table business."规模明细" may not be read by "Package owner": it takes USAGE on the schema and SELECT'],
-    'but one less is not'
-);
-
--- Who asks
-
-SELECT is(
-    pg_temp.findings_after(
-        'CREATE TEMPORARY TABLE "规模明细" (id integer); SET LOCAL search_path = pg_temp, public'
-    ),
-    '{}'::text[],
-    'neither a temporary table of the same name nor the search_path changes the answer'
-);
 
 SELECT * FROM finish();
 

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(32);
+SELECT plan(31);
 
 \ir fixture.psql
 
@@ -15,7 +15,7 @@ AS $$
     SELECT
         jsonb_build_object('snapshot_month', to_char(snapshot_month, 'YYYY-MM-DD'))
         || to_jsonb(monthly_snapshot_log) - ARRAY[
-            'snapshot_month', 'operation', 'reason', 'started_at', 'finished_at', 'invoked_by', 'application_name'
+            'snapshot_month', 'operation', 'started_at', 'finished_at', 'invoked_by', 'application_name'
         ]
     FROM customer.monthly_snapshot_log
     ORDER BY log_id DESC
@@ -27,7 +27,7 @@ $$;
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    (:'result'::jsonb - 'log_id')::text,
+    pg_temp.counts(:'result')::text,
     '{"stale": 0, "total": 0, "deleted": 0, "updated": 0, "inserted": 0, "upserted": 0, "aum_total": 0.00, '
     '"unchanged": 0, "snapshot_month": "2026-01-31", "aum_unattributed": 0.00}',
     'without any source row every count is 0, and AUM has 2 decimals'
@@ -64,13 +64,14 @@ VALUES
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb - 'log_id',
+    pg_temp.counts(:'result'),
     '{"snapshot_month": "2026-01-31", "total": 8, "upserted": 8, "inserted": 8, "updated": 0, "unchanged": 0,
       "stale": 0, "deleted": 0, "aum_total": 53123.00, "aum_unattributed": 0.00}',
     'the first refresh of a month inserts all of it'
 );
 
 UPDATE contract SET valid_to = '2026-01-31' WHERE company_id = 'stale';
+UPDATE aum SET amount = 60000 WHERE company_id = 'stale';
 UPDATE contract SET is_strategic = TRUE WHERE company_id = 'changed 1';
 UPDATE contract SET is_existing = TRUE WHERE company_id = 'changed 2';
 
@@ -86,28 +87,28 @@ VALUES ('new 1', 0.5), ('unknown', 600000.125);
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb - 'log_id',
-    '{"snapshot_month": "2026-01-31", "total": 9, "upserted": 5, "inserted": 2, "updated": 3, "unchanged": 4,
-      "stale": 1, "deleted": 0, "aum_total": 3123.50, "aum_unattributed": 650000.13}',
-    'each kind of row is counted for itself: 2 new, 3 changed, 4 right and 1 stale'
+    pg_temp.counts(:'result'),
+    '{"snapshot_month": "2026-01-31", "total": 9, "upserted": 6, "inserted": 2, "updated": 3, "unchanged": 4,
+      "stale": 1, "deleted": 0, "aum_total": 3123.50, "aum_unattributed": 660000.13}',
+    'each kind of row is counted for itself: 2 new, 3 changed, 4 right and 1 stale, which was written, too'
 );
 
 SELECT is(
-    pg_temp.newest_log_entry(), :'result'::jsonb,
-    'the log has the same month, counts and log_id'
+    pg_temp.newest_log_entry(), :'result'::jsonb - ARRAY['status', 'warnings'],
+    'the log has the same month, rule, counts, log_id, reason, and whether it was accepted'
 );
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb - 'log_id',
+    pg_temp.counts(:'result'),
     '{"snapshot_month": "2026-01-31", "total": 9, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 9,
-      "stale": 1, "deleted": 0, "aum_total": 3123.50, "aum_unattributed": 650000.13}',
+      "stale": 1, "deleted": 0, "aum_total": 3123.50, "aum_unattributed": 660000.13}',
     'a second refresh counts the same rows as unchanged, and the same sums'
 );
 
 SELECT is(
-    pg_temp.newest_log_entry(), :'result'::jsonb,
+    pg_temp.newest_log_entry(), :'result'::jsonb - ARRAY['status', 'warnings'],
     'a refresh that wrote nothing is logged, too'
 );
 
@@ -191,7 +192,7 @@ FROM (VALUES
 
 -- Who carries AUM is a question of today's contracts, row by row
 
-DELETE FROM contract WHERE company_id = 'B';
+UPDATE contract SET valid_to = '2020-06-30' WHERE company_id = 'B';
 
 SELECT is(
     pg_temp.aum_figures('2020-01-31'), ARRAY[21.00, 300.00],
@@ -203,6 +204,9 @@ SELECT is(
 SELECT set_config('application_name', 'the ETL', TRUE) \g /dev/null
 
 DELETE FROM customer.monthly_snapshot_log;
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES ('A', '2022-02-01', 0);
 
 SELECT customer.refresh_monthly_snapshot('2022-02-01') AS result \gset
 
@@ -244,11 +248,12 @@ SELECT is(
 -- Control table
 
 SELECT results_eq(
-    $$ SELECT last_rule, stale_rows, closed_at, closed_by, close_note
+    $$ SELECT last_rule, stale_rows, baseline_rows, baseline_aum, closed_at, closed_by, close_note
        FROM customer.monthly_snapshot_control
        WHERE snapshot_month = '2022-02-28' $$,
-    $$ VALUES ('current', 0::bigint, NULL::timestamptz, NULL::text, NULL::text) $$,
-    'the month has one control row, which says that refresh wrote it, without stale rows, and that it is open'
+    $$ VALUES ('current', 0::bigint, 2::bigint, 0.00, NULL::timestamptz, NULL::text, NULL::text) $$,
+    'the month has one control row, which says by which rule it was written, without stale rows, with which '
+    'rows and AUM, and that it is open'
 );
 
 SELECT is(
@@ -257,7 +262,7 @@ SELECT is(
     'the control row names the newest entry of the log'
 );
 
-DELETE FROM contract WHERE company_id = 'A';
+UPDATE contract SET valid_to = '2022-02-28' WHERE company_id = 'A';
 
 SELECT customer.refresh_monthly_snapshot('2022-02-01') AS result \gset
 
@@ -265,18 +270,6 @@ SELECT is(
     (SELECT stale_rows FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
     2::bigint,
     'the control row has the number of stale rows'
-);
-
-UPDATE customer.monthly_snapshot_control
-SET last_rule = 'as_of'
-WHERE snapshot_month = '2022-02-28';
-
-SELECT customer.refresh_monthly_snapshot('2022-02-01') AS result \gset
-
-SELECT is(
-    (SELECT last_rule FROM customer.monthly_snapshot_control WHERE snapshot_month = '2022-02-28'),
-    'current',
-    'a month that refresh writes after restate is under the rule of refresh again'
 );
 
 SELECT * FROM finish();

@@ -1,9 +1,9 @@
--- Proves that rows which no current contract supports any more are kept, counted, and left alone.
+-- Proves which rows stay that no current contract supports, which go, and what is kept up to date in those that stay.
 SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(23);
+SELECT plan(56);
 
 \ir fixture.psql
 
@@ -11,9 +11,7 @@ CREATE FUNCTION pg_temp.refresh(p_month date DEFAULT '2026-01-31')
 RETURNS jsonb
 LANGUAGE sql
 AS $$
-    SELECT customer.refresh_monthly_snapshot(p_month) - ARRAY[
-        'snapshot_month', 'upserted', 'aum_total', 'aum_unattributed', 'log_id'
-    ]
+    SELECT pg_temp.counts(customer.refresh_monthly_snapshot(p_month)) - ARRAY['snapshot_month', 'aum_total', 'aum_unattributed']
 $$;
 
 CREATE FUNCTION pg_temp.control_stale_rows(p_month date DEFAULT '2026-01-31')
@@ -25,163 +23,286 @@ AS $$
     WHERE snapshot_month = p_month
 $$;
 
-INSERT INTO contract (company_id, product_line_code, is_strategic)
-VALUES
-    ('A', 'PL201', FALSE),
-    ('A', 'PL202', FALSE),
-    ('B', 'PL202', TRUE),
-    ('C', 'PL202', FALSE),
-    ('D', 'PL202', FALSE);
+-- What becomes of a row ------------------------------------------------------------------------------
+
+-- Contracts run from 2020, until they become these; the AUM of January and of December was 100 where
+-- there is any, and that of January becomes this. Then: the AUM in the row, or NULL for no row.
+CREATE TEMPORARY TABLE example (company_id, had_aum, valid_from, valid_to, aum, january, december, reason) AS VALUES
+    ('current', TRUE, DATE '2020-01-01', DATE '9999-12-31', 100, 100.00, 100.00, 'a contract that goes on'),
+    ('later',     TRUE,  '2026-02-10',      '9999-12-31',      100,  100.00, 100.00, 'a current contract whose version begins after the month'),
+    ('in June',   TRUE,  '2020-01-01',      '2026-06-30',      100,  100.00, 100.00, 'a contract that ended after the month'),
+    ('corrected', TRUE,  '2020-01-01',      '2026-02-05',      150,  150.00, 100.00, 'it ended after the month; an AUM correction reaches it'),
+    ('zero',      TRUE,  '2020-01-01',      '2026-02-05',      0,    0.00,   100.00, 'it ended after the month; the AUM is corrected to 0'),
+    ('NULL',      TRUE,  '2020-01-01',      '2026-02-05',      NULL, NULL,   100.00, 'it ended after the month, and its AUM is gone'),
+    ('no AUM',    FALSE, '2020-01-01',      '2026-02-05',      NULL, 0.00,   0.00,   'it ended after the month, and never had any AUM'),
+    ('late AUM',  FALSE, '2020-01-01',      '2026-02-05',      70,   70.00,  0.00,   'it ended after the month, and its AUM came late'),
+    ('last day',  TRUE,  '2020-01-01',      '2026-01-31',      100,  100.00, 100.00, 'it ended on the last day'),
+    ('that day',  TRUE,  '2026-01-31',      '2026-01-31',      100,  100.00, NULL,   'it began and ended on the last day'),
+    ('before',    TRUE,  '2020-01-01',      '2026-01-30',      100,  NULL,   100.00, 'it ended before the last day, though its AUM is there'),
+    ('after',     TRUE,  '2026-02-01',      '2026-02-20',      100,  NULL,   NULL,   'its versions are dated after the month'),
+    ('no end',    TRUE,  '2020-01-01',      NULL,              100,  NULL,   NULL,   'it has no end any more, and covers nothing'),
+    ('deleted',   TRUE,  NULL,              NULL,              100,  NULL,   NULL,   'it was deleted'),
+    ('re-coded',  TRUE,  '2020-01-01',      '2026-02-09',      NULL, NULL,   100.00, 're-coded to another line, and its AUM of January with it'),
+    ('IN1',       TRUE,  '2020-01-01',      '2026-02-09',      NULL, NULL,   100.00, 'a temporary customer that was resolved, in January');
+
+INSERT INTO contract (company_id)
+SELECT company_id
+FROM example;
+
+INSERT INTO aum (company_id, as_of, amount)
+SELECT company_id, as_of, 100
+FROM example
+CROSS JOIN (VALUES (DATE '2025-12-01'), ('2026-01-01')) AS month (as_of)
+WHERE had_aum;
+
+SELECT customer.refresh_monthly_snapshot('2025-12-31') \g /dev/null
+SELECT customer.refresh_monthly_snapshot('2026-01-31') \g /dev/null
+
+UPDATE contract
+SET valid_from = example.valid_from, valid_to = example.valid_to
+FROM example
+WHERE contract.company_id = example.company_id
+    AND example.valid_from IS NOT NULL;
+
+DELETE FROM contract WHERE company_id = 'deleted';
+DELETE FROM aum WHERE as_of = '2026-01-01';
+
+INSERT INTO aum (company_id, amount)
+SELECT company_id, aum
+FROM example
+WHERE aum IS NOT NULL;
+
+INSERT INTO contract (company_id, product_line_code, valid_from)
+VALUES ('re-coded', 'PL203', '2026-02-10'), ('a real customer', 'PL202', '2026-02-10');
 
 INSERT INTO aum (company_id, product_line_code, amount)
-VALUES ('A', 'PL201', 1), ('A', 'PL202', 20), ('B', 'PL202', 300), ('C', 'PL202', 4000);
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 5, "inserted": 5, "updated": 0, "unchanged": 0, "stale": 0, "deleted": 0}',
-    'premise: five rows are written, none of them stale'
-);
-
--- Ways to lose support
+VALUES ('re-coded', 'PL203', 100), ('a real customer', 'PL202', 100);
 
 CALL pg_temp.remember();
 
-UPDATE contract SET valid_to = '2026-01-31' WHERE company_id = 'B';
-UPDATE aum SET amount = 301 WHERE company_id = 'B';
-
-INSERT INTO award (company_id)
-VALUES ('B');
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    pg_temp.refresh(),
-    '{"total": 4, "inserted": 0, "updated": 0, "unchanged": 4, "stale": 1, "deleted": 0}',
-    'a row whose contract was closed is stale; it counts in no other number'
-);
-
-SELECT is_empty(
-    'SELECT * FROM written',
-    'the stale row is neither removed nor rewritten, though its AUM and award have changed'
-);
-
-SELECT is((pg_temp.stored('B')).aum_balance, 300.00, 'the stale row keeps its AUM');
-
-SELECT is((pg_temp.stored('B')).is_strategic, TRUE, 'the stale row keeps its mark');
-
-SELECT is((pg_temp.stored('B')).is_winning_this_year, FALSE, 'the stale row takes no award');
-
-SELECT is(pg_temp.control_stale_rows(), 1::bigint, 'the control row has the number of stale rows');
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 4, "inserted": 0, "updated": 0, "unchanged": 4, "stale": 1, "deleted": 0}',
-    'it is counted again by each refresh'
-);
-
-UPDATE contract SET valid_to = NULL WHERE company_id = 'C';
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 3, "inserted": 0, "updated": 0, "unchanged": 3, "stale": 2, "deleted": 0}',
-    'a row whose contract has no end any more is stale'
-);
-
-DELETE FROM contract WHERE company_id = 'D';
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 2, "inserted": 0, "updated": 0, "unchanged": 2, "stale": 3, "deleted": 0}',
-    'a row whose contract was deleted is stale'
-);
-
-SELECT is_empty('SELECT * FROM written', 'none of them is removed or rewritten');
-
-UPDATE contract SET product_line_code = 'PL203' WHERE company_id = 'A' AND product_line_code = 'PL201';
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 2, "inserted": 1, "updated": 0, "unchanged": 1, "stale": 4, "deleted": 0}',
-    'where a contract is re-coded to another product line, the new row is inserted and the old one stale'
+    pg_temp.counts(:'result'),
+    -- Supported: current, later, re-coded and the real customer.
+    '{"snapshot_month": "2026-01-31", "total": 4, "upserted": 5, "inserted": 2, "updated": 0, "unchanged": 2,
+      "stale": 7, "deleted": 7, "aum_total": 400.00, "aum_unattributed": 920.00}',
+    'rows that stay count as stale and, if they were written, as upserted; rows that go as deleted'
 );
 
 SELECT results_eq(
-    'SELECT company_id, product_line_code FROM written',
-    $$ VALUES ('A'::varchar, 'PL203'::varchar) $$,
-    'only the new row is written'
+    format(
+        $$ SELECT warning ->> 'message', warning ->> 'hint'
+           FROM jsonb_array_elements(%L) AS warning
+           WHERE warning ->> 'code' IN ('rows_removed', 'stale_rows') $$,
+        :'result'::jsonb -> 'warnings'
+    ),
+    $$ VALUES
+        ('rows removed from 2026-01-31: 7, with 700.00 yuan; no contract covers the last day of the month, or their AUM is gone from the detail',
+            'They were re-coded, resolved to another customer, or ended before. If one should have stayed, a ROLLBACK keeps it. Refreshing does not bring it back; restating does, if the contracts have the version of that day.'),
+        ('stale rows of 2026-01-31 kept, which no current contract supports: 7, of which brought up to date: 3',
+            'If their contracts did end after the last day of the month, nothing needs to be done. If a contract sync closed them by mistake, correct it and refresh again.') $$,
+    'the warnings say how many went, with how much AUM, and how many stayed'
 );
 
-INSERT INTO contract (company_id, product_line_code)
-VALUES ('A', 'PL201'), ('E', 'PL202');
+SELECT is((pg_temp.stored(company_id)).aum_balance, january, format('January: %s', reason))
+FROM example;
 
-INSERT INTO contract (company_id, product_line_code, plan_code)
-VALUES ('A', 'PL202', 'P2');
+SELECT customer.refresh_monthly_snapshot('2025-12-31') \g /dev/null
+
+SELECT is((pg_temp.stored(company_id, 'PL202', '2025-12-31')).aum_balance, december, format('in the month before: %s', reason))
+FROM example;
+
+SELECT results_eq(
+    $$ SELECT product_line_code, aum_balance
+       FROM customer.monthly_status_trend
+       WHERE snapshot_month = '2026-01-31'
+       ORDER BY product_line_code $$,
+    -- Current and later, five stale ones with 520 yuan, and the real customer.
+    $$ VALUES ('PL202'::varchar, 820.00), ('PL203', 100.00), (NULL, 920.00) $$,
+    'AUM that was re-coded or resolved to another customer counts once'
+);
+
+-- What is kept up to date in a row that stays ------------------------------------------------------------
+
+DELETE FROM contract;
+DELETE FROM aum;
+DELETE FROM customer.fct_customer_business_monthly_status;
+
+INSERT INTO contract (company_id, plan_code, product_line_name, is_strategic, is_existing)
+VALUES
+    ('A', 'P1', '企年受托', TRUE,  FALSE),
+    ('A', 'P2', '受托',     FALSE, FALSE),
+    ('B', 'P1', '企年受托', FALSE, TRUE),
+    ('C', 'P1', '企年受托', FALSE, FALSE);
+
+INSERT INTO aum (company_id, amount)
+VALUES ('A', 1), ('B', 20), ('C', 300);
+
+INSERT INTO award (company_id)
+VALUES ('C');
+
+SELECT pg_temp.refresh() \g /dev/null
+
+-- They end; what their versions say meanwhile is not what they said.
+UPDATE contract
+SET valid_to = '2026-01-31', product_line_name = '新名', is_strategic = NOT is_strategic, is_existing = NOT is_existing
+WHERE company_id <> 'C';
+
+DELETE FROM contract WHERE plan_code = 'P2';
+
+INSERT INTO award (company_id, reported_on)
+VALUES ('A', '2026-12-31'), ('B', '2026-12-31');
+
+INSERT INTO loss (company_id, reported_on)
+VALUES ('A', '2026-12-31');
+
+UPDATE aum SET amount = 2.005 WHERE company_id = 'A';
 
 SELECT is(
     pg_temp.refresh(),
-    '{"total": 4, "inserted": 1, "updated": 1, "unchanged": 2, "stale": 3, "deleted": 0}',
-    'inserted, updated, unchanged and stale rows of one refresh are told apart'
-);
-
--- Support that comes back
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 4, "inserted": 0, "updated": 0, "unchanged": 4, "stale": 3, "deleted": 0}',
-    'a row that has support again and is still right counts as unchanged'
-);
-
-UPDATE contract SET valid_to = '9999-12-31' WHERE company_id = 'B';
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 5, "inserted": 0, "updated": 1, "unchanged": 4, "stale": 2, "deleted": 0}',
-    'a row that has support again and is not right any more is updated, not inserted'
-);
-
-SELECT is((pg_temp.stored('B')).aum_balance, 301.00, 'it has the AUM of today then');
-
-SELECT is((pg_temp.stored('B')).is_winning_this_year, TRUE, 'it has the award of today then');
-
-UPDATE contract SET valid_to = '9999-12-31' WHERE company_id = 'C';
-INSERT INTO contract (company_id) VALUES ('D');
-
-SELECT is(
-    pg_temp.refresh(),
-    '{"total": 7, "inserted": 0, "updated": 0, "unchanged": 7, "stale": 0, "deleted": 0}',
-    'where all have support again none is stale'
-);
-
--- A row is stale within its month
-
-INSERT INTO aum (company_id, as_of, amount)
-VALUES ('A', '2026-02-01', 5);
-
-UPDATE contract SET valid_to = '2026-02-28' WHERE company_id IN ('C', 'D');
-
-SELECT is(
-    pg_temp.refresh('2026-02-28'),
-    '{"total": 5, "inserted": 5, "updated": 0, "unchanged": 0, "stale": 0, "deleted": 0}',
-    'rows of another month are not stale in this one'
+    '{"total": 1, "upserted": 2, "inserted": 0, "updated": 0, "unchanged": 1, "stale": 2, "deleted": 0}',
+    'rows that stay are brought up to date'
 );
 
 SELECT is(
-    pg_temp.refresh('2026-01-31'),
-    '{"total": 5, "inserted": 0, "updated": 0, "unchanged": 5, "stale": 2, "deleted": 0}',
-    'in their own month they are'
+    pg_temp.stored('A'),
+    ROW('2026-01-31', 'A', 'PL202', '受托', TRUE, FALSE, TRUE, TRUE, TRUE, 2.01, 2, CURRENT_TIMESTAMP)
+        ::customer.fct_customer_business_monthly_status,
+    'AUM, award and loss are those of today; name, marks and plans stay as stored'
 );
 
--- No contract left at all
+SELECT is(
+    pg_temp.stored('B'),
+    ROW('2026-01-31', 'B', 'PL202', '企年受托', FALSE, TRUE, FALSE, TRUE, FALSE, 20, 1, CURRENT_TIMESTAMP)
+        ::customer.fct_customer_business_monthly_status,
+    'with an award, a row that is stored as existing is not new'
+);
 
 CALL pg_temp.remember();
 
-DELETE FROM contract;
-
 SELECT is(
-    pg_temp.refresh('2026-01-31'),
-    '{"total": 0, "inserted": 0, "updated": 0, "unchanged": 0, "stale": 7, "deleted": 0}',
-    'without any contract every row of the month is stale'
+    pg_temp.refresh(),
+    '{"total": 1, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 1, "stale": 2, "deleted": 0}',
+    'each refresh counts them again'
 );
 
-SELECT is_empty('SELECT * FROM written', 'and every row of every month is still there');
+SELECT is_empty('SELECT * FROM written', 'and leaves them untouched if they are right');
+
+DELETE FROM award;
+DELETE FROM loss;
+
+SELECT pg_temp.refresh() \g /dev/null
+
+SELECT is(
+    pg_temp.stored('A'),
+    ROW('2026-01-31', 'A', 'PL202', '受托', TRUE, FALSE, FALSE, FALSE, FALSE, 2.01, 2, CURRENT_TIMESTAMP)
+        ::customer.fct_customer_business_monthly_status,
+    'awards and losses that were taken back are gone from it'
+);
+
+-- Support that comes back ---------------------------------------------------------------------------------
+
+UPDATE contract SET valid_to = '9999-12-31' WHERE company_id = 'A';
+UPDATE contract SET valid_to = '9999-12-31', product_line_name = '企年受托', is_strategic = FALSE, is_existing = TRUE WHERE company_id = 'B';
+
+SELECT is(
+    pg_temp.refresh(),
+    '{"total": 3, "upserted": 1, "inserted": 0, "updated": 1, "unchanged": 2, "stale": 0, "deleted": 0}',
+    'a row that has support again is updated, or unchanged if it is right, and stale no more'
+);
+
+SELECT is((pg_temp.stored('A')).product_line_name, '新名', 'it says what its contracts say then');
+
+-- No contract left at all ---------------------------------------------------------------------------------
+
+UPDATE contract SET valid_to = '2026-03-31';
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+
+SELECT is(
+    pg_temp.counts(:'result') - ARRAY['snapshot_month', 'aum_total', 'aum_unattributed'],
+    '{"total": 0, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 0, "stale": 3, "deleted": 0}',
+    'where every contract ended after the month all of its rows stay'
+);
+
+SELECT is(
+    pg_temp.codes(:'result'), '{rows_differ, aum_differs, aum_unattributed, no_current_contract, stale_rows}',
+    'and the warnings say that no contract is current'
+);
+
+SELECT results_eq(
+    format(
+        $$ SELECT warning ->> 'message', warning ->> 'hint'
+           FROM jsonb_array_elements(%L) AS warning
+           WHERE warning ->> 'code' = 'no_current_contract' $$,
+        :'result'::jsonb -> 'warnings'
+    ),
+    $$ VALUES (
+        'no contract is current (valid_to = 9999-12-31): no row of 2026-01-31 is supported',
+        'Bring the contracts up to date and refresh again.'
+    ) $$,
+    'in these words'
+);
+
+-- The control row counts anew when rows are changed by hand ----------------------------------------------------
+
+-- A current, B and C ended; January holds A, B and C as stale rows.
+UPDATE contract SET valid_to = '9999-12-31' WHERE company_id = 'A';
+
+INSERT INTO known_customer (company_id)
+VALUES ('X');
+
+SELECT pg_temp.refresh() \g /dev/null
+
+SELECT is(
+    pg_temp.after(change, 'SELECT pg_temp.control_stale_rows()'), stale_rows,
+    format('2 stale rows of 3 become %s: %s', stale_rows, what)
+)
+FROM (VALUES
+    ('1', 'one is deleted',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status WHERE company_id = 'B' $$),
+    ('2', 'a row that is not stale is deleted',
+        $$ DELETE FROM customer.fct_customer_business_monthly_status WHERE company_id = 'A' $$),
+    ('3', 'a row without a contract is added',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'X', 'PL202', '企年受托') $$),
+    ('3', 'a row is added whose customer has a contract in another product line only',
+        $$ INSERT INTO customer.fct_customer_business_monthly_status (snapshot_month, company_id, product_line_code, product_line_name)
+           VALUES ('2026-01-31', 'A', 'PL203', '职年投资') $$),
+    ('1', 'one is moved to another month',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-02-28' WHERE company_id = 'B' $$),
+    ('3', 'a row that is not stale is given to another customer',
+        $$ UPDATE customer.fct_customer_business_monthly_status SET company_id = 'X' WHERE company_id = 'A' $$),
+    ('0', 'the table is truncated', 'TRUNCATE customer.fct_customer_business_monthly_status'),
+    ('3', 'a contract ended since, when any row is changed',
+        $$ UPDATE contract SET valid_to = '2026-04-30' WHERE company_id = 'A';
+           UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9 WHERE company_id = 'C' $$)
+) AS by_hand (stale_rows, what, change);
+
+SELECT is(
+    pg_temp.after(
+        $$ UPDATE customer.fct_customer_business_monthly_status SET snapshot_month = '2026-02-28' $$,
+        $$ SELECT pg_temp.control_stale_rows('2026-02-28') $$
+    ),
+    '2',
+    'a month that the package never wrote is held against current contracts'
+);
+
+-- The versions of B end before the last day of January, those of C begin after it.
+SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') \g /dev/null
+
+UPDATE contract SET valid_to = '2026-01-30' WHERE company_id = 'B';
+UPDATE contract SET valid_from = '2026-02-01' WHERE company_id = 'C';
+
+SELECT is(
+    pg_temp.after(
+        $$ UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9 WHERE company_id = 'A' $$,
+        'SELECT pg_temp.control_stale_rows()'
+    ),
+    '2',
+    'a restated month is held against the versions that cover its last day'
+);
 
 SELECT * FROM finish();
 

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(22);
+SELECT plan(20);
 
 \ir fixture.psql
 
@@ -26,7 +26,7 @@ CALL pg_temp.remember();
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb - 'log_id',
+    pg_temp.counts(:'result'),
     '{"snapshot_month": "2026-01-31", "total": 3, "upserted": 3, "inserted": 3, "updated": 0, "unchanged": 0,
       "stale": 0, "deleted": 0, "aum_total": 4300, "aum_unattributed": 0}',
     'a month written for the first time is new, though other months have the same keys'
@@ -50,7 +50,7 @@ FROM (VALUES
 
 UPDATE contract SET product_line_name = '新名', is_strategic = TRUE WHERE company_id = 'A';
 UPDATE contract SET is_existing = TRUE WHERE company_id = 'B';
-DELETE FROM contract WHERE company_id = 'A' AND product_line_code = 'PL201';
+UPDATE contract SET valid_to = '2027-12-31' WHERE company_id = 'A' AND product_line_code = 'PL201';
 UPDATE aum SET amount = amount * 2;
 
 INSERT INTO contract (company_id, plan_code)
@@ -79,7 +79,7 @@ CALL pg_temp.remember();
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb - 'log_id',
+    pg_temp.counts(:'result'),
     '{"snapshot_month": "2026-01-31", "total": 3, "upserted": 3, "inserted": 1, "updated": 2, "unchanged": 0,
       "stale": 1, "deleted": 0, "aum_total": 8600, "aum_unattributed": 0}',
     'the counts are of this month alone'
@@ -155,20 +155,6 @@ SELECT is(
     ROW('2027-01-31', 'A', 'PL202', '新名', TRUE, FALSE, TRUE, TRUE, FALSE, 1200000, 2, CURRENT_TIMESTAMP)
         ::customer.fct_customer_business_monthly_status,
     'premise: every one of these changes does show once the month is refreshed'
-);
-
--- AUM of one month
-
-UPDATE aum SET amount = 7 WHERE as_of = '2026-02-01';
-
-SELECT is(
-    pg_temp.months_written_by('2026-01-31'), NULL,
-    'a change of February''s AUM changes nothing of January'
-);
-
-SELECT is(
-    pg_temp.months_written_by('2026-02-28'), ARRAY[DATE '2026-02-28'],
-    'it changes February'
 );
 
 SELECT * FROM finish();

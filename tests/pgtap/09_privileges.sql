@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(45);
+SELECT plan(46);
 
 \ir fixture.psql
 
@@ -99,8 +99,8 @@ SELECT is_empty(
 SELECT set_eq(
     'SELECT proname::text FROM package_function WHERE prosecdef',
     ARRAY[
-        'refresh_monthly_snapshot', 'restate_monthly_snapshot', 'post_etl_hook', 'close_snapshot_month',
-        'reopen_snapshot_month', 'validate_monthly_snapshot', 'guard_closed_months'
+        'refresh_monthly_snapshot', 'restate_monthly_snapshot', 'pre_etl_check', 'post_etl_hook', 'close_snapshot_month',
+        'reopen_snapshot_month', 'discard_snapshot_month', 'validate_monthly_snapshot', 'guard_closed_months'
     ],
     'these lend their owner''s rights to whoever may call them, and no others'
 );
@@ -119,6 +119,9 @@ VALUES ('A');
 
 INSERT INTO aum (company_id, amount)
 VALUES ('A', 100);
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES ('A', '2026-02-01', 0);
 
 SELECT is_empty(
     $$ SELECT name
@@ -144,7 +147,7 @@ SELECT is_empty(
 SET LOCAL ROLE pgtap_refresher;
 
 SELECT is(
-    customer.refresh_monthly_snapshot('2026-01-31') - 'log_id',
+    customer.refresh_monthly_snapshot('2026-01-31') - ARRAY['status', 'rule', 'accepted', 'warnings', 'log_id', 'reason'],
     '{"snapshot_month": "2026-01-31", "total": 1, "upserted": 1, "inserted": 1, "updated": 0, "unchanged": 0,
       "stale": 0, "deleted": 0, "aum_total": 100, "aum_unattributed": 0}'::jsonb,
     'with EXECUTE on refresh_monthly_snapshot alone the refresh works'
@@ -220,20 +223,39 @@ RESET ROLE;
 
 -- Who is logged
 
+GRANT EXECUTE ON FUNCTION
+    customer.restate_monthly_snapshot(date, text), customer.close_snapshot_month(date, text),
+    customer.reopen_snapshot_month(date, text), customer.discard_snapshot_month(date, text)
+TO pgtap_refresher;
+
+DELETE FROM customer.monthly_snapshot_log;
+
 SET LOCAL SESSION AUTHORIZATION pgtap_refresher;
 
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') \g /dev/null
+SELECT customer.discard_snapshot_month('2026-01-31', 'why') \g /dev/null
+SELECT customer.refresh_monthly_snapshot('2026-01-31') \g /dev/null
+SELECT customer.close_snapshot_month('2026-01-31', 'why') \g /dev/null
 
 SET LOCAL SESSION AUTHORIZATION DEFAULT;
 
 SELECT is(
-    (
-        SELECT invoked_by
-        FROM customer.monthly_snapshot_log
-        WHERE log_id = (:'result'::jsonb ->> 'log_id')::bigint
-    ),
-    'pgtap_refresher',
-    'the log names the role that logged in and called, not the function''s owner'
+    (SELECT closed_by FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-01-31'), 'pgtap_refresher',
+    'the control row names the role that logged in and closed the month, not the function''s owner'
+);
+
+SET LOCAL SESSION AUTHORIZATION pgtap_refresher;
+
+SELECT customer.reopen_snapshot_month('2026-01-31', 'why') \g /dev/null
+
+SET LOCAL SESSION AUTHORIZATION DEFAULT;
+
+SELECT results_eq(
+    'SELECT operation, invoked_by FROM customer.monthly_snapshot_log ORDER BY log_id',
+    $$ VALUES
+        ('restate', 'pgtap_refresher'), ('discard', 'pgtap_refresher'), ('refresh', 'pgtap_refresher'),
+        ('close', 'pgtap_refresher'), ('reopen', 'pgtap_refresher') $$,
+    'so does the log, whatever was done'
 );
 
 -- A caller's own search_path
@@ -269,14 +291,14 @@ SET LOCAL search_path = public;
 SELECT is(:'shown'::text, 'trapped', 'premise: the trap was set');
 
 SELECT is(
-    :'first_result'::jsonb - 'log_id',
+    pg_temp.counts(:'first_result'),
     '{"snapshot_month": "2026-02-28", "total": 1, "upserted": 1, "inserted": 1, "updated": 0, "unchanged": 0,
       "stale": 0, "deleted": 0, "aum_total": 0, "aum_unattributed": 0}',
     'what a caller puts before PostgreSQL''s own functions, operators and tables is not used on a first refresh'
 );
 
 SELECT is(
-    :'second_result'::jsonb - 'log_id',
+    pg_temp.counts(:'second_result'),
     '{"snapshot_month": "2026-01-31", "total": 1, "upserted": 0, "inserted": 0, "updated": 0, "unchanged": 1,
       "stale": 0, "deleted": 0, "aum_total": 100, "aum_unattributed": 0}',
     'nor on a second'

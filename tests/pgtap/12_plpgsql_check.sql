@@ -28,7 +28,7 @@ SELECT plan((SELECT count(*)::integer + 1 FROM pg_temp.package_functions()));
 SELECT cmp_ok(
     (SELECT count(*) FROM pg_temp.package_functions()),
     '>=',
-    14::bigint,
+    23::bigint,
     'the functions of the package are found'
 );
 

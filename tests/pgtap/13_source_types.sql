@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(25);
+SELECT plan(21);
 
 -- One that takes capitals and small letters for the same.
 CREATE COLLATION mapping.no_case (PROVIDER = icu, LOCALE = 'und-u-ks-level2', DETERMINISTIC = FALSE);
@@ -105,7 +105,7 @@ SET LOCAL TimeZone = 'Pacific/Kiritimati';
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    :'result'::jsonb - 'log_id',
+    pg_temp.counts(:'result'),
     '{"snapshot_month": "2026-01-31", "total": 6, "upserted": 6, "inserted": 6, "updated": 0, "unchanged": 0,
       "stale": 0, "deleted": 0, "aum_total": 9007199254741294.00, "aum_unattributed": 21000}',
     'the current contracts make the rows'
@@ -131,27 +131,17 @@ SELECT is(
     'plans of fixed width are counted, and P2 is not p2'
 );
 
-SELECT is(
-    (pg_temp.stored(company_id)).is_winning_this_year, is_winning,
-    format('is_winning_this_year is %s for an award at %s', is_winning, moment)
+SELECT results_eq(
+    format('SELECT (pg_temp.stored(%L)).is_winning_this_year, (pg_temp.stored(%L)).is_churned_this_year', company_id, company_id),
+    format('VALUES (%L::boolean, %L::boolean)', counts, counts),
+    format('it is %s that an award and a loss count at %s', counts, moment)
 )
 FROM (VALUES
     ('first',  TRUE,  'the first moment of the year'),
     ('last',   TRUE,  'the last moment of the year'),
     ('before', FALSE, 'the last moment of the year before'),
     ('after',  FALSE, 'the first moment of the next year')
-) AS example (company_id, is_winning, moment);
-
-SELECT is(
-    (pg_temp.stored(company_id)).is_churned_this_year, is_churned,
-    format('is_churned_this_year is %s for a loss at %s', is_churned, moment)
-)
-FROM (VALUES
-    ('first',  TRUE,  'the first moment of the year'),
-    ('last',   TRUE,  'the last second of the year'),
-    ('before', FALSE, 'the last second of the year before'),
-    ('after',  FALSE, 'the first moment of the next year')
-) AS example (company_id, is_churned, moment);
+) AS example (company_id, counts, moment);
 
 SELECT is(
     (pg_temp.stored(company_id)).aum_balance, aum_balance,

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(44);
+SELECT plan(48);
 
 \ir fixture.psql
 
@@ -17,6 +17,7 @@ VALUES
     ('甲', 'PL202', '2026-01-01', 1000.50),
     ('乙', 'PL201', '2026-01-31', 200),
     ('丙', 'PL202', '2026-01-01', 30),
+    ('丙', 'PL202', '2026-02-01', 30),
     ('甲', 'PL202', '2024-02-29', 5);
 
 -- What the hook wrote so far: the months of the fact, control and log tables.
@@ -27,66 +28,49 @@ SELECT 'control', snapshot_month FROM customer.monthly_snapshot_control
 UNION ALL
 SELECT 'log', snapshot_month FROM customer.monthly_snapshot_log;
 
--- Calls the hook and takes back what it wrote.
-CREATE FUNCTION pg_temp.tried(p_domain text, p_period text)
-RETURNS jsonb
-LANGUAGE plpgsql
+-- What the hook returns, with a setting or without, or its error; undone again.
+CREATE FUNCTION pg_temp.tried(p_domain text, p_period text, p_setting text DEFAULT NULL)
+RETURNS text
+LANGUAGE sql
 AS $$
-DECLARE
-    v_result jsonb;
-BEGIN
-    v_result := customer.post_etl_hook(p_domain, p_period);
-    RAISE EXCEPTION USING ERRCODE = 'UNDO1';
-EXCEPTION
-    WHEN SQLSTATE 'UNDO1' THEN
-        RETURN v_result;
-END
+    SELECT pg_temp.after(
+        coalesce('SET LOCAL customer.post_etl_hooks = ' || quote_literal(p_setting), 'SELECT 1'),
+        format('SELECT customer.post_etl_hook(%L, %L)', p_domain, p_period)
+    )
 $$;
 
--- The same with the setting at a value.
-CREATE FUNCTION pg_temp.tried_with(p_setting text, p_domain text, p_period text)
+-- Every key that a result has, for a hook that skipped.
+CREATE FUNCTION pg_temp.skipped(p_reason text, p_month text DEFAULT NULL, p_warnings jsonb DEFAULT '[]')
 RETURNS jsonb
-LANGUAGE plpgsql
+LANGUAGE sql
 AS $$
-BEGIN
-    PERFORM set_config('customer.post_etl_hooks', p_setting, TRUE);
-    RETURN pg_temp.tried(p_domain, p_period);
-END
+    SELECT jsonb_build_object(
+        'status', 'skipped', 'snapshot_month', p_month, 'rule', NULL, 'total', NULL, 'upserted', NULL, 'inserted', NULL,
+        'updated', NULL, 'unchanged', NULL, 'stale', NULL, 'deleted', NULL, 'aum_total', NULL, 'aum_unattributed', NULL,
+        'accepted', FALSE, 'warnings', p_warnings, 'log_id', NULL, 'reason', p_reason
+    )
 $$;
 
 -- A setting never made --------------------------------------------------------------------------
 -- First of all: once made in a session, a setting of one's own is empty at most.
 
 SELECT is(
-    pg_temp.tried('annuity_performance', '202601') ->> 'status', 'refreshed',
+    pg_temp.tried('annuity_performance', '202601')::jsonb ->> 'status', 'refreshed',
     'while the setting was never made, the hook refreshes'
 );
 
 -- Skipping --------------------------------------------------------------------------------------
 
 SELECT is(
-    customer.post_etl_hook(domain, '202601'),
-    jsonb_build_object('status', 'skipped', 'reason', format('domain %s has no monthly snapshot', domain)),
-    format('skipped, and the reason names the domain: %s', reason)
-)
-FROM (VALUES
-    ('annuity_income',       'another domain'),
-    ('annuity_plans',        'a domain that begins alike'),
-    ('Annuity_Performance',  'other capitals'),
-    ('annuity_performance ', 'a space after'),
-    ('',                     'the empty string')
-) AS other (domain, reason);
-
-SELECT is(
     customer.post_etl_hook('annuity_income', period),
-    '{"status": "skipped", "reason": "domain annuity_income has no monthly snapshot"}',
-    format('for another domain the period is not looked at: %s', coalesce('"' || period || '"', 'NULL'))
+    pg_temp.skipped('domain "annuity_income" is unknown to the monthly snapshot; it knows annuity_performance, annual_award and annual_loss'),
+    format('another domain is skipped, and the reason names the known ones; the period %s is not looked at', coalesce(period, 'NULL'))
 )
 FROM unnest(ARRAY[NULL, '202613']) AS period;
 
 SELECT is(
-    pg_temp.tried_with(value, 'annuity_performance', '202601'),
-    jsonb_build_object('status', 'skipped', 'reason', format('customer.post_etl_hooks is %s', value)),
+    pg_temp.tried('annuity_performance', '202601', value)::jsonb,
+    pg_temp.skipped('customer.post_etl_hooks is off'),
     format('skipped, and the reason names the setting: "%s"', value)
 )
 FROM unnest(ARRAY['OFF', 'false', 'no', '0', ' off ']) AS value;
@@ -95,13 +79,13 @@ SET LOCAL customer.post_etl_hooks = off;
 
 SELECT is(
     customer.post_etl_hook('annuity_performance', '202601'),
-    '{"status": "skipped", "reason": "customer.post_etl_hooks is off"}',
+    pg_temp.skipped('customer.post_etl_hooks is off'),
     'SET LOCAL … = off, as an operator writes it, skips'
 );
 
 SELECT is(
     customer.post_etl_hook('annuity_income', '202613'),
-    '{"status": "skipped", "reason": "customer.post_etl_hooks is off"}',
+    pg_temp.skipped('customer.post_etl_hooks is off'),
     'switched off and for another domain, the reason is the setting, and the period is not looked at'
 );
 
@@ -113,7 +97,7 @@ SELECT is_empty(
 -- Not skipping ----------------------------------------------------------------------------------
 
 SELECT is(
-    pg_temp.tried_with(value, 'annuity_performance', '202601') ->> 'status', 'refreshed',
+    pg_temp.tried('annuity_performance', '202601', value)::jsonb ->> 'status', 'refreshed',
     format('not skipped: the setting is "%s"', value)
 )
 FROM unnest(ARRAY['ON', 'true', 'yes', '1', ' on ', '']) AS value;
@@ -121,31 +105,26 @@ FROM unnest(ARRAY['ON', 'true', 'yes', '1', ' on ', '']) AS value;
 RESET customer.post_etl_hooks;
 
 SELECT is(
-    pg_temp.tried('annuity_performance', '202601') ->> 'status', 'refreshed',
+    pg_temp.tried('annuity_performance', '202601')::jsonb ->> 'status', 'refreshed',
     'not skipped after RESET'
 );
 
 -- Errors of the call ----------------------------------------------------------------------------
 
-SELECT throws_ok(
-    format('SELECT pg_temp.tried_with(%L, %L, %L)', value, 'annuity_performance', '202601'),
-    '22023',
-    format('the setting customer.post_etl_hooks must be on or off, but is "%s"', value),
+SELECT is(
+    pg_temp.tried('annuity_performance', '202601', value),
+    format('22023 the setting customer.post_etl_hooks must be on or off, but is "%s"', value),
     format('refused, and the message names the setting and its value: "%s"', value)
 )
 FROM unnest(ARRAY['maybe', '2', 'o', ' ', '%']) AS value;
 
-SELECT throws_ok(
-    $$ SELECT customer.post_etl_hook(NULL, '202601') $$,
-    '22004',
-    'the domain must not be NULL',
+SELECT is(
+    pg_temp.tried(NULL, '202601'), '22004 the domain must not be NULL',
     'a NULL domain is an error'
 );
 
-SELECT throws_ok(
-    $$ SELECT pg_temp.tried_with('off', NULL, '202601') $$,
-    '22004',
-    'the domain must not be NULL',
+SELECT is(
+    pg_temp.tried(NULL, '202601', 'off'), '22004 the domain must not be NULL',
     'a NULL domain is an error though the hook is switched off'
 );
 
@@ -170,6 +149,14 @@ SELECT is(
     :'result'::jsonb - 'log_id',
     '{
         "status": "refreshed",
+        "rule": "current",
+        "accepted": false,
+        "reason": null,
+        "warnings": [{
+            "code": "several_month_dates",
+            "message": "the AUM detail of 2026-01-31 stands under several days: 2 rows under 2026-01-01, 1 rows under 2026-01-31",
+            "hint": "All of them are added up. Look whether the month was loaded twice."
+        }],
         "snapshot_month": "2026-01-31",
         "total": 2,
         "upserted": 2,
@@ -181,7 +168,7 @@ SELECT is(
         "aum_total": 1200.50,
         "aum_unattributed": 30.00
     }',
-    'it returns what the refresh counted, and the status'
+    'it returns what the refresh returns, a warning included'
 );
 
 SELECT results_eq(
@@ -210,10 +197,58 @@ SELECT results_eq(
     'they and no other months are written, each with its own AUM'
 );
 
--- The current month -----------------------------------------------------------------------------
+-- Awards and losses -----------------------------------------------------------------------------
+
+INSERT INTO award (company_id, product_line_code, reported_on)
+VALUES ('乙', 'PL201', '2026-06-01');
+
+INSERT INTO loss (company_id, product_line_code, reported_on)
+VALUES ('甲', 'PL202', '2026-06-01');
 
 SELECT is(
-    pg_temp.tried('annuity_performance', NULL) ->> 'snapshot_month',
+    pg_temp.tried(domain, '202601')::jsonb - ARRAY['log_id', 'warnings', 'aum_total', 'aum_unattributed'],
+    '{"status": "refreshed", "snapshot_month": "2026-01-31", "rule": "current", "total": 2, "upserted": 2, "inserted": 0,
+      "updated": 2, "unchanged": 0, "stale": 0, "deleted": 0, "accepted": false, "reason": null}'::jsonb,
+    format('%s refreshes a month that holds rows', domain)
+)
+FROM (VALUES ('annual_award'), ('annual_loss')) AS event (domain);
+
+SELECT is(
+    pg_temp.tried(domain, '202512')::jsonb,
+    pg_temp.skipped(
+        format('month 2025-12-31 holds no rows; loading annuity_performance writes it, with what domain %s has loaded', domain),
+        '2025-12-31'
+    ),
+    format('%s skips a month that holds no rows, though those around it do', domain)
+)
+FROM (VALUES ('annual_award'), ('annual_loss')) AS event (domain);
+
+SELECT throws_ok(
+    $$ SELECT customer.post_etl_hook('annual_award', '202613') $$,
+    '22023', NULL,
+    'for awards, too, a bad period is an error'
+);
+
+-- The current month -----------------------------------------------------------------------------
+
+SELECT throws_like(
+    $$ SELECT customer.post_etl_hook('annuity_performance') $$,
+    'the AUM detail has no row for %, though stored months have AUM',
+    'the month of today is refused like any other while its AUM is not there'
+);
+
+SELECT alike(
+    customer.post_etl_hook('annual_loss') ->> 'reason', 'month % holds no rows; %',
+    'and is skipped for losses'
+);
+
+-- Today's, and what is today a week less an hour from here.
+INSERT INTO aum (company_id, as_of, amount)
+SELECT '甲', now() AT TIME ZONE 'UTC' + hours * INTERVAL '1 hour', 1
+FROM unnest(ARRAY[-167, 0, 167]) AS hours;
+
+SELECT is(
+    pg_temp.tried('annuity_performance', NULL)::jsonb ->> 'snapshot_month',
     to_char(now() + INTERVAL '1 month' - extract(day FROM now() + INTERVAL '1 month') * INTERVAL '1 day', 'YYYY-MM-DD'),
     'a NULL period means the month of today'
 );
@@ -229,7 +264,7 @@ SELECT is(
 SET LOCAL TimeZone = '<ahead>-167';
 
 SELECT is(
-    left(pg_temp.tried('annuity_performance', NULL) ->> 'snapshot_month', 7),
+    left(pg_temp.tried('annuity_performance', NULL)::jsonb ->> 'snapshot_month', 7),
     to_char(now() AT TIME ZONE 'UTC' + INTERVAL '167 hours', 'YYYY-MM'),
     'today is the session''s, where it is ahead'
 );
@@ -237,7 +272,7 @@ SELECT is(
 SET LOCAL TimeZone = '<behind>+167';
 
 SELECT is(
-    left(pg_temp.tried('annuity_performance', NULL) ->> 'snapshot_month', 7),
+    left(pg_temp.tried('annuity_performance', NULL)::jsonb ->> 'snapshot_month', 7),
     to_char(now() AT TIME ZONE 'UTC' - INTERVAL '167 hours', 'YYYY-MM'),
     'today is the session''s, where it is behind'
 );
@@ -254,11 +289,26 @@ SELECT throws_like(
     'a closed month: the error of the refresh is the hook''s'
 );
 
+SELECT is(
+    customer.post_etl_hook(domain, '202601'),
+    pg_temp.skipped(
+        'month 2026-01-31 is closed and stays as it is', '2026-01-31',
+        jsonb_build_array(jsonb_build_object(
+            'code', 'month_closed',
+            'message', format('month 2026-01-31 is closed: what domain %s loads for it will not show there', domain),
+            'hint', 'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-01-31'', ''why''); '
+                'and refresh it, which takes today''s contracts, too.'
+        ))
+    ),
+    format('a closed month: %s leaves it as it is, with a warning', domain)
+)
+FROM (VALUES ('annual_award'), ('annual_loss')) AS event (domain);
+
 SET LOCAL customer.post_etl_hooks = off;
 
 SELECT is(
     customer.post_etl_hook('annuity_performance', '202601'),
-    '{"status": "skipped", "reason": "customer.post_etl_hooks is off"}',
+    pg_temp.skipped('customer.post_etl_hooks is off'),
     'switched off, a closed month is no error'
 );
 

@@ -70,19 +70,19 @@ SELECT results_eq(
        FROM customer.monthly_status_trend
        ORDER BY snapshot_month, product_line_code COLLATE "C" $$,
     $$ VALUES
-        -- No month before: no change.
+        -- No month before: no change. Nobody wrote the months, so that none has stale rows.
         (DATE '2025-12-31', 'PL201'::varchar, '企年投资' COLLATE "C", 1::bigint, 1::bigint, 1::bigint, 0::bigint, 0::bigint, 0::bigint,
-            0.0000, 0.0000, 1::bigint, 100.00, NULL::numeric, NULL::numeric, 0::bigint, FALSE),
-        ('2025-12-31', 'PL202', '企年受托', 2, 0, 1, 0, 0, 0, 0.0000, 0.0000, 3,  75.55, NULL, NULL, 0, FALSE),
+            0.0000, 0.0000, 1::bigint, 100.00, NULL::numeric, NULL::numeric, NULL::bigint, FALSE),
+        ('2025-12-31', 'PL202', '企年受托', 2, 0, 1, 0, 0, 0, 0.0000, 0.0000, 3,  75.55, NULL, NULL, NULL, FALSE),
         -- A counts once, as strategic and as existing too.
-        ('2025-12-31', NULL,    '合计',     2, 1, 1, 0, 0, 0, 0.0000, 0.0000, 4, 175.55, NULL, NULL, 0, FALSE),
-        ('2026-01-31', 'PL201', '企年投资', 1, 1, 1, 0, 0, 0, 0.0000, 0.0000, 1, 150.00, 50.00, 0.5000, 0, FALSE),
+        ('2025-12-31', NULL,    '合计',     2, 1, 1, 0, 0, 0, 0.0000, 0.0000, 4, 175.55, NULL, NULL, NULL, FALSE),
+        ('2026-01-31', 'PL201', '企年投资', 1, 1, 1, 0, 0, 0, 0.0000, 0.0000, 1, 150.00, 50.00, 0.5000, NULL, FALSE),
         -- 20.55 - 75.55 = -55; -55 / 75.55 = -0.727995
-        ('2026-01-31', 'PL202', '企年受托', 2, 0, 0, 2, 2, 1, 1.0000, 0.5000, 3,  20.55, -55.00, -0.7280, 0, FALSE),
+        ('2026-01-31', 'PL202', '企年受托', 2, 0, 0, 2, 2, 1, 1.0000, 0.5000, 3,  20.55, -55.00, -0.7280, NULL, FALSE),
         -- A product line that was not there before: 7.00 more than 0, and no ratio.
-        ('2026-01-31', 'PL203', '职年投资', 1, 0, 0, 0, 0, 1, 0.0000, 1.0000, 1,   7.00, 7.00, NULL, 0, FALSE),
+        ('2026-01-31', 'PL203', '职年投资', 1, 0, 0, 0, 0, 1, 0.0000, 1.0000, 1,   7.00, 7.00, NULL, NULL, FALSE),
         -- 177.55 - 175.55 = 2; 2 / 175.55 = 0.011393
-        ('2026-01-31', NULL,    '合计',     3, 1, 1, 2, 2, 2, 0.6667, 0.6667, 5, 177.55, 2.00, 0.0114, 0, FALSE) $$,
+        ('2026-01-31', NULL,    '合计',     3, 1, 1, 2, 2, 2, 0.6667, 0.6667, 5, 177.55, 2.00, 0.0114, NULL, FALSE) $$,
     'there is a row for each month and product line, and a total in which each customer counts once'
 );
 
@@ -211,9 +211,12 @@ SELECT results_eq(
 INSERT INTO contract (company_id, product_line_code)
 VALUES ('A', 'PL201'), ('A', 'PL202'), ('B', 'PL202'), ('C', 'PL202');
 
+INSERT INTO aum (as_of)
+VALUES ('2021-06-01');
+
 SELECT customer.refresh_monthly_snapshot('2021-06-30') AS result \gset
 
-UPDATE contract SET valid_to = '2021-05-31' WHERE company_id IN ('B', 'C');
+UPDATE contract SET valid_to = '2021-06-30' WHERE company_id IN ('B', 'C');
 
 SELECT customer.refresh_monthly_snapshot('2021-06-30') AS result \gset
 SELECT customer.close_snapshot_month('2021-06-30', 'published') AS result \gset
@@ -233,6 +236,8 @@ SELECT results_eq(
     $$ VALUES ('PL201'::varchar, 1::bigint, 2::bigint, TRUE), ('PL202', 3, 2, TRUE), (NULL, 3, 2, TRUE) $$,
     'stale rows count in the trend, and each row of the month tells how many they are and that it is closed'
 );
+
+UPDATE contract SET valid_to = '2021-05-31' WHERE company_id IN ('B', 'C');
 
 SELECT customer.reopen_snapshot_month('2021-06-30', 'a mistake') AS result \gset
 SELECT customer.restate_monthly_snapshot('2021-06-30', 'a mistake') AS result \gset

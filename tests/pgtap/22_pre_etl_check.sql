@@ -1,0 +1,150 @@
+-- Proves what the platform's ETL is told before it loads: which domains and months may go on.
+SET client_encoding = 'UTF8';
+
+BEGIN;
+
+SELECT plan(21);
+
+\ir fixture.psql
+
+INSERT INTO contract (company_id)
+VALUES ('A');
+
+INSERT INTO aum (company_id, as_of, amount)
+VALUES ('A', '2026-01-01', 1), ('A', '2026-02-01', 1);
+
+SELECT customer.refresh_monthly_snapshot('2026-01-31') \g /dev/null
+
+-- EXECUTE on it is enough.
+CREATE ROLE pgtap_etl;
+GRANT USAGE ON SCHEMA customer TO pgtap_etl;
+GRANT EXECUTE ON FUNCTION customer.pre_etl_check(text, text) TO pgtap_etl;
+
+CREATE FUNCTION pg_temp.checked(p_status text, p_month text, p_reason text, p_warnings jsonb DEFAULT '[]')
+RETURNS jsonb
+LANGUAGE sql
+AS $$
+    SELECT jsonb_build_object(
+        'status', p_status, 'snapshot_month', p_month, 'log_id', NULL, 'warnings', p_warnings, 'reason', p_reason
+    )
+$$;
+
+-- What others may write into the tables meanwhile is for tests/integration.
+CREATE FUNCTION pg_temp.control_months()
+RETURNS text[]
+LANGUAGE sql
+AS $$
+    SELECT array_agg(concat_ws(' ', snapshot_month, last_rule) ORDER BY snapshot_month)
+    FROM customer.monthly_snapshot_control
+$$;
+
+-- What there is nothing to check of ------------------------------------------------------------------
+
+SELECT is(
+    customer.pre_etl_check(domain, period),
+    pg_temp.checked('skipped', NULL, format(
+        'domain "%s" is unknown to the monthly snapshot; it knows annuity_performance, annual_award and annual_loss', domain
+    )),
+    format('"%s" is skipped, whatever the period', domain)
+)
+FROM (VALUES
+    ('annuity_income', '202601'), ('annuity_plans', '202601'), ('annuity_performance ', NULL), ('Annual_Award', '202613'), ('', NULL)
+) AS other (domain, period);
+
+SELECT is(
+    pg_temp.error_of(call), expected,
+    format('refused: %s', call)
+)
+FROM (VALUES
+    ($$ SELECT customer.pre_etl_check(NULL, '202601') $$,
+        ARRAY['22004', 'the domain must not be NULL', 'Pass the domain that is loaded, such as ''annuity_performance''.']),
+    ($$ SELECT customer.pre_etl_check('annual_loss', '202613') $$,
+        ARRAY['22023', 'the period must be six digits YYYYMM with a month 01 to 12, but is "202613"',
+            'Pass the period as YYYYMM, such as 202601 for January 2026.'])
+) AS bad (call, expected);
+
+SELECT is(pg_temp.control_months(), '{2026-01-31 current}', 'neither leaves a control row');
+
+-- Months that are open ---------------------------------------------------------------------------------
+
+SET LOCAL ROLE pgtap_etl;
+
+SELECT is(
+    customer.pre_etl_check(domain, period), pg_temp.checked('open', month, NULL),
+    format('open: %s of %s', domain, period)
+)
+FROM (VALUES
+    ('annuity_performance', '202601', '2026-01-31'),
+    ('annuity_performance', '202402', '2024-02-29'),
+    ('annual_award', '202601', '2026-01-31'),
+    ('annual_loss', '202512', '2025-12-31')
+) AS example (domain, period, month);
+
+SELECT is(
+    customer.pre_etl_check('annuity_performance') ->> 'snapshot_month',
+    to_char(date_trunc('month', CURRENT_DATE) + INTERVAL '1 month - 1 day', 'YYYY-MM-DD'),
+    'without a period it is the month of today'
+);
+
+RESET ROLE;
+
+SELECT results_eq(
+    $$ SELECT snapshot_month, last_rule, last_log_id, stale_rows, baseline_rows, closed_at
+       FROM customer.monthly_snapshot_control
+       WHERE snapshot_month < '2026-01-01'
+       ORDER BY snapshot_month $$,
+    $$ VALUES
+        (DATE '2024-02-29', NULL::text, NULL::bigint, 0::bigint, NULL::bigint, NULL::timestamptz),
+        ('2025-12-31', NULL, NULL, 0, NULL, NULL) $$,
+    'a month that was never written has a bare control row then, which is the lock'
+);
+
+SELECT is(
+    (SELECT violations FROM customer.validate_monthly_snapshot('2025-12-31') WHERE check_name = 'snapshot_exists'), 1::bigint,
+    'and still reads as never written'
+);
+
+-- Months that are closed ---------------------------------------------------------------------------------
+
+SELECT customer.close_snapshot_month('2026-01-31', 'published') \g /dev/null
+SELECT pg_temp.fingerprint() AS before \gset
+
+SET LOCAL ROLE pgtap_etl;
+
+SELECT throws_like(
+    $$ SELECT customer.pre_etl_check('annuity_performance', '202601') $$,
+    'month 2026-01-31 is closed: by % (published)',
+    'AUM is not to be loaded for a closed month'
+);
+
+SELECT throws_ok($$ SELECT customer.pre_etl_check('annuity_performance', '202601') $$, '55000', NULL, 'SQLSTATE 55000 says so');
+
+SELECT is(
+    customer.pre_etl_check(domain, '202601'),
+    pg_temp.checked('skipped', '2026-01-31', 'month 2026-01-31 is closed and stays as it is', jsonb_build_array(jsonb_build_object(
+        'code', 'month_closed',
+        'message', format('month 2026-01-31 is closed: what domain %s loads for it will not show there', domain),
+        'hint', 'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-01-31'', ''why''); '
+            'and refresh it, which takes today''s contracts, too.'
+    ))),
+    format('%s may be loaded for it, with a warning', domain)
+)
+FROM (VALUES ('annual_award'), ('annual_loss')) AS event (domain);
+
+SELECT is(
+    customer.pre_etl_check('annuity_performance', '202602') ->> 'status', 'open',
+    'the month after is open'
+);
+
+RESET ROLE;
+
+SELECT customer.reopen_snapshot_month('2026-01-31', 'why') \g /dev/null
+
+SELECT is(
+    customer.pre_etl_check('annuity_performance', '202601') ->> 'status', 'open',
+    'and so is a month that was reopened'
+);
+
+SELECT * FROM finish();
+
+ROLLBACK;

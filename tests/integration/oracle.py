@@ -5,8 +5,8 @@ package does its work: no SQL, rows in and rows out, one definition after the ot
 be read and not to be fast (although a month of production size takes but a second or two).
 
     snapshot    the rows that the sources support in a month, by one of two rules
-    write       what refreshing or restating a month does: rows, counts, warnings, refusals
-    close       and reopen: what a closed month refuses
+    judge       which months cannot be right, or look odd
+    call        what a function does to a month: rows, answer, warnings, refusals
     validate    what is to be found when a stored month is held against its sources
     trend       the months added up
 
@@ -14,7 +14,7 @@ A company or product line that is None or blank in the sources is the key of not
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -26,7 +26,7 @@ OPEN = date(9999, 12, 31)
 """valid_to of the contract versions that are current."""
 
 Rule = Literal["current", "as_of"]
-Operation = Literal["refresh", "restate"]
+Operation = Literal["refresh", "restate", "close", "reopen", "discard"]
 Key = tuple[str | None, str | None]
 """company_id and product_line_code."""
 
@@ -125,7 +125,12 @@ class Control(NamedTuple):
 
     last_rule: Rule | None = None
     stale_rows: int = 0
+    baseline_rows: int | None = None
+    baseline_aum: Decimal | None = None
     is_closed: bool = False
+
+
+Stored = Mapping[date, Rows]
 
 
 # --- Words that the definitions use -------------------------------------------
@@ -144,8 +149,8 @@ def same_month(day: date, month: date) -> bool:
     return (day.year, day.month) == (month.year, month.month)
 
 
-def same_year(day: date, month: date) -> bool:
-    return day.year == month.year
+def months_between(month: date, other: date) -> int:
+    return abs((month.year - other.year) * 12 + month.month - other.month)
 
 
 def rounded(amount: Decimal) -> Decimal:
@@ -169,6 +174,15 @@ def is_blank(text: str | None) -> bool:
 def total(amounts: Iterable[Decimal | None]) -> Decimal:
     """The sum; None counts for nothing."""
     return sum((amount for amount in amounts if amount is not None), Decimal(0))
+
+
+def volume(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum of their absolute amounts."""
+    return total(abs(amount) for amount in amounts)
+
+
+def has_aum(rows: Rows) -> bool:
+    return any(row.aum_balance for row in rows.values())
 
 
 def in_key_order(keys: Iterable[Key]) -> list[Key]:
@@ -202,43 +216,14 @@ def contracts_by(rule: Rule, month: date, contracts: Iterable[Contract]) -> list
     return list(latest.values())
 
 
-def snapshot(sources: Sources, month: date, rule: Rule) -> Rows:
-    """One row for each customer and product line with a contract that counts for the month."""
-    held: dict[Key, list[Contract]] = defaultdict(list)
-    for contract in contracts_by(rule, month, sources.contracts):
-        held[contract.key].append(contract)
-
-    # The whole calendar year, not up to the month.
-    winning = {award.key for award in sources.awards if same_year(award.reported_on, month)}
-    churned = {loss.key for loss in sources.losses if same_year(loss.reported_on, month)}
-
-    aum: dict[Key, Decimal] = defaultdict(Decimal)
-    for detail in details_of(sources, month):
-        aum[detail.key] += detail.amount or 0
-
-    rows: Rows = {}
-    for key, contracts in held.items():
-        company_id, product_line_code = key
-        assert company_id is not None
-        assert product_line_code is not None
-        # None counts as false.
-        is_strategic = any(contract.is_strategic is True for contract in contracts)
-        is_existing = any(contract.is_existing is True for contract in contracts)
-        rows[key] = Row(
-            snapshot_month=month,
-            company_id=company_id,
-            product_line_code=product_line_code,
-            # Python compares text by code point, which in UTF-8 is COLLATE "C".
-            product_line_name=max(contract.product_line_name for contract in contracts),
-            is_strategic=is_strategic,
-            is_existing=is_existing,
-            is_new=key in winning and not is_existing,
-            is_winning_this_year=key in winning,
-            is_churned_this_year=key in churned,
-            aum_balance=rounded(aum[key]),
-            plan_count=len({contract.plan_code for contract in contracts}),
-        )
-    return rows
+def events_of(events: Iterable[Event], month: date, rule: Rule) -> list[Event]:
+    """The awards or losses that mark a month: of its calendar year, by as_of up to its last day."""
+    return [
+        event
+        for event in events
+        if event.reported_on.year == month.year
+        and (rule == "current" or event.reported_on <= month)
+    ]
 
 
 def details_of(sources: Sources, month: date) -> list[Detail]:
@@ -246,7 +231,130 @@ def details_of(sources: Sources, month: date) -> list[Detail]:
     return [detail for detail in sources.details if same_month(detail.as_of, month)]
 
 
-# --- Writing a month ----------------------------------------------------------
+class Facts(NamedTuple):
+    """What is known of a month besides contracts: by key; and the days that its detail names."""
+
+    winning: set[Key]
+    churned: set[Key]
+    aum: dict[Key, Decimal]
+    days: set[date]
+
+
+def facts_of(sources: Sources, month: date, rule: Rule) -> Facts:
+    details = details_of(sources, month)
+    aum: dict[Key, Decimal] = {}
+    for detail in details:
+        aum[detail.key] = aum.get(detail.key, Decimal(0)) + (detail.amount or 0)
+    return Facts(
+        winning={award.key for award in events_of(sources.awards, month, rule)},
+        churned={loss.key for loss in events_of(sources.losses, month, rule)},
+        aum=aum,
+        days={detail.as_of for detail in details},
+    )
+
+
+def brought_up_to_date(row: Row, facts: Facts) -> Row:
+    """The row with all that does not come from contracts."""
+    return row._replace(
+        is_new=row.key in facts.winning and not row.is_existing,
+        is_winning_this_year=row.key in facts.winning,
+        is_churned_this_year=row.key in facts.churned,
+        aum_balance=rounded(facts.aum.get(row.key, Decimal(0))),
+    )
+
+
+def snapshot(sources: Sources, month: date, rule: Rule) -> Rows:
+    """One row for each customer and product line with a contract that counts for the month."""
+    held: dict[Key, list[Contract]] = defaultdict(list)
+    for contract in contracts_by(rule, month, sources.contracts):
+        held[contract.key].append(contract)
+
+    facts = facts_of(sources, month, rule)
+    rows: Rows = {}
+    for key, contracts in held.items():
+        company_id, product_line_code = key
+        assert company_id is not None
+        assert product_line_code is not None
+        row = Row(
+            snapshot_month=month,
+            company_id=company_id,
+            product_line_code=product_line_code,
+            # Python compares text by code point, which in UTF-8 is COLLATE "C".
+            product_line_name=max(contract.product_line_name for contract in contracts),
+            # None counts as false.
+            is_strategic=any(contract.is_strategic is True for contract in contracts),
+            is_existing=any(contract.is_existing is True for contract in contracts),
+            is_new=False,
+            is_winning_this_year=False,
+            is_churned_this_year=False,
+            aum_balance=Decimal(0),
+            plan_count=len({contract.plan_code for contract in contracts}),
+        )
+        rows[key] = brought_up_to_date(row, facts)
+    return rows
+
+
+def stale_rows(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> int:
+    """How many stored rows of a month no contract of its rule supports."""
+    contracts = contracts_by(rule or "current", month, sources.contracts)
+    return len(rows.keys() - {contract.key for contract in contracts})
+
+
+# --- Whether a month can be right ---------------------------------------------
+
+LEAST_ROWS_TO_REFUSE = 100
+"""With a baseline of fewer rows, what would be an error is a warning."""
+MONTHS_TO_COMPARE_WITH = 12
+
+
+def baseline_of(
+    month: date, stored: Stored, control: Control
+) -> tuple[date, int, Decimal | None] | None:
+    """The month that a month is compared with, and its rows and AUM."""
+    if stored.get(month):
+        if control.baseline_rows is not None:
+            # What was supported when it was written, whatever was changed by hand since.
+            return month, control.baseline_rows, control.baseline_aum
+        near = [month]
+    else:
+        near = [other for other, rows in stored.items() if has_aum(rows)]
+    other = min(near, key=lambda other: (months_between(month, other), other), default=None)
+    if other is None or months_between(month, other) > MONTHS_TO_COMPARE_WITH:
+        return None
+    rows = stored[other].values()
+    return other, len(rows), volume(row.aum_balance for row in rows)
+
+
+def judge(
+    month: date, supported: Rows, facts: Facts, stored: Stored, control: Control
+) -> Iterator[tuple[str, bool]]:
+    """The code of what cannot be right or looks odd, and whether the month is refused for it."""
+    if not facts.days:
+        yield "no_aum_detail", any(map(has_aum, stored.values()))
+
+    baseline = baseline_of(month, stored, control)
+    if baseline:
+        other, rows_before, aum_before = baseline
+        is_large = rows_before >= LEAST_ROWS_TO_REFUSE
+        rows = len(supported)
+        if 10 * abs(rows - rows_before) > rows_before > 0:
+            yield "rows_differ", is_large and 2 * rows < rows_before
+        aum_now = volume(row.aum_balance for row in supported.values())
+        if facts.days and 10 * abs(aum_now - aum_before) > aum_before > 0:
+            # A new month may come in parts.
+            least = aum_before / (2 if other == month else 10)
+            yield "aum_differs", is_large and aum_now < least
+
+    # By key: what two portfolios of a contract say may cancel out.
+    whole = volume(facts.aum.values())
+    attributed = volume(amount for key, amount in facts.aum.items() if key in supported)
+    if 10 * (whole - attributed) > whole > 0:
+        yield "aum_unattributed", False
+    if len(facts.days) > 1:
+        yield "several_month_dates", False
+
+
+# --- What functions do to a month ----------------------------------------------
 
 
 class Refused(Exception):
@@ -254,89 +362,125 @@ class Refused(Exception):
 
 
 class Outcome(NamedTuple):
-    """What writing a month leaves behind, and what it says."""
+    """What a call leaves behind, and what it returns but for log_id: of warnings their codes."""
 
     rows: Rows
     control: Control
     result: dict[str, Any]
-    warnings: frozenset[str]
 
 
-def write(
+def call(
     operation: Operation,
     month: date,
     sources: Sources,
-    stored: Mapping[date, Rows],
+    stored: Stored,
     control: Control,
+    reason: str = "why",
+    accepts_implausible: bool = False,
 ) -> Outcome:
-    """Refresh a month (rule current, deletes nothing) or restate it (as_of, nothing else stays).
+    """Do something to a month: refresh it, restate it, close, reopen or discard it."""
+    rows = stored.get(month, {})
+    if control.is_closed != (operation == "reopen"):
+        raise Refused("closed" if control.is_closed else "not closed")
 
-    result is what the call returns, but for log_id.
+    warnings = []
+    match operation:
+        case "refresh" | "restate":
+            return write(operation, month, sources, stored, control, reason, accepts_implausible)
+        case "close":
+            if not rows:
+                raise Refused("no rows to close")
+            checks = validate(sources, month, rows, control.last_rule)
+            is_wrong = any(check.severity == "error" and check.violations for check in checks)
+            is_stale = any(check.name == "stale_row" and check.violations for check in checks)
+            warnings = ["invalid_month" for finding in (is_wrong, is_stale) if finding]
+            status, control = "closed", control._replace(is_closed=True)
+        case "reopen":
+            status, control = "open", control._replace(is_closed=False)
+        case "discard":
+            if not rows and not control.last_rule:
+                raise Refused("never written")
+            status, rows, control = "discarded", {}, Control()
+    result = {"snapshot_month": month.isoformat(), "warnings": warnings, "reason": reason}
+    return Outcome(rows, control, result | {"status": status})
+
+
+def write(
+    operation: Literal["refresh", "restate"],
+    month: date,
+    sources: Sources,
+    stored: Stored,
+    control: Control,
+    reason: str,
+    accepts_implausible: bool,
+) -> Outcome:
+    """Refresh or restate an open month.
+
+    A row that no contract supports goes, but for one by the contracts of today that was true on
+    the month's last day and has not lost its AUM.
     """
-    if control.is_closed:
-        raise Refused("the month is closed")
-
-    is_restating = operation == "restate"
-    rule: Rule = "as_of" if is_restating else "current"
+    # A restated month keeps its rule.
+    rule = "as_of" if operation == "restate" else control.last_rule or "current"
     before = stored.get(month, {})
+    facts = facts_of(sources, month, rule)
     supported = snapshot(sources, month, rule)
-    details = details_of(sources, month)
 
-    if is_restating and not supported:
-        raise Refused("no version covers the month")
-    if not is_restating and not details and any(row.aum_balance for row in before.values()):
-        raise Refused("it would overwrite AUM with zeros")
+    if rule == "as_of" and not supported:
+        raise Refused("no version covers it")
 
-    inserted = supported.keys() - before.keys()
-    updated = {key for key in supported.keys() & before.keys() if supported[key] != before[key]}
-    unchanged = supported.keys() - inserted - updated
     unsupported = before.keys() - supported.keys()
-    after = supported if is_restating else before | supported
-    stale = 0 if is_restating else len(unsupported)
+    stale: Rows = {}
+    if rule == "current":
+        covering = {row.key for row in contracts_by("as_of", month, sources.contracts)}
+        stale = {
+            key: brought_up_to_date(before[key], facts)
+            for key in unsupported & covering
+            if before[key].aum_balance == 0 or key in facts.aum
+        }
+    after = supported | stale
+    written = {key for key in after if after[key] != before.get(key)}
+    inserted = after.keys() - before.keys()
+    updated = (written & supported.keys()) - inserted
 
-    warnings = set()
-    if not details:
-        warnings.add("no AUM")
-    if not supported:
-        warnings.add("no contract")
-    if stale:
-        warnings.add("stale rows")
+    warnings = []
+    is_accepted = False
+    for code, is_error in judge(month, supported, facts, stored, control):
+        if is_error and not accepts_implausible:
+            raise Refused(code)
+        is_accepted = is_accepted or is_error
+        warnings.append("implausible_accepted" if is_error else code)
     newest = max((other for other in stored if stored[other]), default=month)
-    if not is_restating and (newest > month or control.last_rule == "as_of"):
-        warnings.add("today's contracts")
+    further = {
+        "no_current_contract": not supported,
+        "rows_removed": operation == "refresh" and len(unsupported) > len(stale),
+        "stale_rows": stale,
+        "todays_contracts": rule == "current" and newest > month,
+    }
+    warnings += [code for code, is_so in further.items() if is_so]
 
-    attributed = total(detail.amount for detail in details if detail.key in supported)
+    attributed = total(amount for key, amount in facts.aum.items() if key in supported)
+    balances = [row.aum_balance for row in supported.values()]
     return Outcome(
         rows=after,
-        control=Control(last_rule=rule, stale_rows=stale),
+        control=Control(rule, len(stale), len(supported), volume(balances)),
         result={
+            "status": "restated" if operation == "restate" else "refreshed",
             "snapshot_month": month.isoformat(),
+            "rule": rule,
             "total": len(supported),
-            "upserted": len(inserted) + len(updated),
+            "upserted": len(written),
             "inserted": len(inserted),
             "updated": len(updated),
-            "unchanged": len(unchanged),
-            "stale": stale,
-            "deleted": len(unsupported) if is_restating else 0,
-            "aum_total": total(row.aum_balance for row in supported.values()),
-            "aum_unattributed": rounded(total(detail.amount for detail in details) - attributed),
+            "unchanged": len(supported.keys() - written),
+            "stale": len(stale),
+            "deleted": len(unsupported) - len(stale),
+            "aum_total": total(balances),
+            "aum_unattributed": rounded(total(facts.aum.values()) - attributed),
+            "accepted": is_accepted,
+            "warnings": warnings,
+            "reason": reason if operation == "restate" else None,
         },
-        warnings=frozenset(warnings),
     )
-
-
-def close(control: Control, rows: Rows) -> Control:
-    if control.is_closed:
-        raise Refused("the month is closed")
-    if not rows:
-        raise Refused("the month holds no rows")
-    return control._replace(is_closed=True)
-
-
-def reopen(control: Control) -> Control:
-    if not control.is_closed:
-        raise Refused("the month is not closed")
-    return control._replace(is_closed=False)
 
 
 # --- Validating a month -------------------------------------------------------
@@ -356,6 +500,10 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
     """Hold the stored rows of a month against the sources, by the rule that last wrote it."""
     rule = rule or "current"
     expected = snapshot(sources, month, rule)
+    facts = facts_of(sources, month, rule)
+    stale = rows.keys() - expected.keys()
+    # A stale row keeps what its contracts said.
+    right = expected | {key: brought_up_to_date(rows[key], facts) for key in stale}
     holders = {company_id for company_id, _ in expected}
     checks: list[Check] = []
 
@@ -375,11 +523,7 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
         (key for key in rows if key[1] not in sources.product_lines),
     )
     for column in VALUES:
-        wrong = {
-            key
-            for key in rows.keys() & expected.keys()
-            if getattr(rows[key], column) != getattr(expected[key], column)
-        }
+        wrong = {key for key in rows if getattr(rows[key], column) != getattr(right[key], column)}
         of_the_year = column in ("is_winning_this_year", "is_churned_this_year")
         check(column, "error", wrong, len(wrong), *([month.year] if of_the_year else []))
     details = details_of(sources, month)
@@ -388,10 +532,9 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
     check("missing_row", "error", missing, len(missing), missing_aum)
 
     # warning: the sources hold something that the snapshot cannot show.
-    stale = rows.keys() - expected.keys()
     check("stale_row", "warning", stale, len(stale), total(rows[key].aum_balance for key in stale))
     for name, events in (("unmatched_award", sources.awards), ("unmatched_loss", sources.losses)):
-        reported = [event.key for event in events if same_year(event.reported_on, month)]
+        reported = [event.key for event in events_of(events, month, rule)]
         unmatched = [key for key in reported if key not in rows]
         check(
             name,
@@ -464,13 +607,14 @@ class Trend(NamedTuple):
     is_closed: bool
 
 
-def trend(stored: Mapping[date, Rows], control: Mapping[date, Control]) -> list[Trend]:
+def trend(stored: Stored, control: Mapping[date, Control]) -> list[Trend]:
     """A row for each month and product line that is stored, and a total for each month."""
     lines: list[Trend] = []
     for month in sorted(month for month in stored if stored[month]):
         for line in [*sorted({str(key[1]) for key in stored[month]}), None]:
             rows = of_line(stored[month], line)
             before = stored.get(month_before(month))
+            known = control.get(month, Control())
 
             def customers(flag: str | None = None, rows: list[Row] = rows) -> int:
                 """How many customers, or how many with that flag; each counts once."""
@@ -502,8 +646,8 @@ def trend(stored: Mapping[date, Rows], control: Mapping[date, Control]) -> list[
                     aum_balance=aum,
                     aum_change=change,
                     aum_change_ratio=ratio,
-                    stale_rows=control[month].stale_rows if month in control else None,
-                    is_closed=month in control and control[month].is_closed,
+                    stale_rows=known.stale_rows if known.last_rule else None,
+                    is_closed=known.is_closed,
                 )
             )
     return lines
@@ -558,3 +702,17 @@ def read_stored(connection: psycopg.Connection) -> dict[date, Rows]:
         assert row.key not in stored[row.snapshot_month]
         stored[row.snapshot_month][row.key] = row
     return dict(stored)
+
+
+def read_control(connection: psycopg.Connection) -> dict[date, Control]:
+    """What is known of each month."""
+    return {
+        month: Control(*values)
+        for month, *values in connection.execute(
+            """
+            SELECT snapshot_month, last_rule, stale_rows, baseline_rows, baseline_aum,
+                   closed_at IS NOT NULL
+            FROM customer.monthly_snapshot_control
+            """
+        )
+    }

@@ -121,11 +121,15 @@ def errors_in(connection: psycopg.Connection, month: date) -> list[tuple[str, st
 CALLS = {
     "refresh": "SELECT customer.refresh_monthly_snapshot(%(month)s)",
     "restate": "SELECT customer.restate_monthly_snapshot(%(month)s, 'why')",
+    "check": (
+        "SELECT customer.pre_etl_check('annuity_performance', to_char(%(month)s::date, 'YYYYMM'))"
+    ),
     "hook": (
         "SELECT customer.post_etl_hook('annuity_performance', to_char(%(month)s::date, 'YYYYMM'))"
     ),
     "close": "SELECT customer.close_snapshot_month(%(month)s, 'published')",
     "reopen": "SELECT customer.reopen_snapshot_month(%(month)s, 'why')",
+    "discard": "SELECT customer.discard_snapshot_month(%(month)s, 'why')",
 }
 
 

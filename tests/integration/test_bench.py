@@ -105,8 +105,8 @@ def test_lead_over_row_by_row_is_not_lost(by_name, situation):
 
 
 def test_contender_with_other_rows_is_not_measured(database, monkeypatch):
-    wrong = bench.MONTH_QUERY.replace("DATE '2026-02-01'", "DATE '2026-01-31'")
-    assert wrong != bench.MONTH_QUERY  # it leaves out the last day of the month
+    wrong = bench.MONTH_QUERY.replace("DATE '2026-02-01'", "DATE '2026-01-01'")
+    assert wrong != bench.MONTH_QUERY  # it leaves out the AUM
     monkeypatch.setattr(bench, "MONTH_QUERY", wrong)
     with pytest.raises(SystemExit, match=r"first fill, platform's indexes.*: rows differ"):
         bench.run_situations([database], bench.SITUATIONS[:1], runs=1, timeout=60)

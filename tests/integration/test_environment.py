@@ -83,7 +83,11 @@ REFRESH = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
 RESTATE = "SELECT customer.restate_monthly_snapshot('2026-01-31', %s)"
 CLOSE = "SELECT customer.close_snapshot_month('2026-01-31', %s)"
 REOPEN = "SELECT customer.reopen_snapshot_month('2026-01-31', %s)"
+DISCARD = "SELECT customer.discard_snapshot_month('2026-01-31', %s)"
+CHECK = "SELECT customer.pre_etl_check('annuity_performance', %s)"
 HOOK = "SELECT customer.post_etl_hook('annuity_performance', %s)"
+AWARD = "SELECT customer.post_etl_hook('annual_award', '202601')"
+REFRESH_FEBRUARY = "SELECT customer.refresh_monthly_snapshot('2026-02-28')"
 VALIDATE = "SELECT to_jsonb(t) FROM customer.validate_monthly_snapshot('2026-01-15') AS t"
 TREND = (
     "SELECT to_jsonb(t) FROM customer.monthly_status_trend AS t"
@@ -91,7 +95,10 @@ TREND = (
 )
 LIFE = (
     Step(VALIDATE),
+    Step(AWARD),
+    Step(CHECK, ("202601",)),
     Step(HOOK, ("202601",)),
+    Step(AWARD),
     Step(REFRESH),
     Step(VALIDATE),
     Step("SELECT customer.refresh_monthly_snapshot('2025-12-01')"),
@@ -102,7 +109,9 @@ LIFE = (
             UPDATE customer.customer_plan_contract AS c SET is_existing = NOT is_existing
             WHERE c.company_id IN ('a1', '9');
             UPDATE customer.customer_plan_contract AS c SET valid_to = '2026-01-15'
-            WHERE c.company_id IN ('甲', 'B1', 'a-2');
+            WHERE c.company_id IN ('甲', 'B1');
+            UPDATE customer.customer_plan_contract AS c SET valid_to = '2026-02-05'
+            WHERE c.company_id = 'a-2';
             UPDATE business."规模明细" AS d SET "期末资产规模" = 3.14159
             WHERE d.company_id IN ('丙', 'Ω');
         """,
@@ -116,14 +125,26 @@ LIFE = (
     Step(CLOSE, ("公布 \\n",)),
     Step(REFRESH, is_refused=True),
     Step(HOOK, ("202601",), is_refused=True),
+    Step(CHECK, ("202601",), is_refused=True),
+    Step(DISCARD, ("why",), is_refused=True),
+    Step(AWARD),
     Step(f"UPDATE {FACT} SET plan_count = 0", is_refused=True),
     Step(CLOSE, ("again",), is_refused=True),
     Step(TREND),
     Step(REOPEN, ("why",)),
     Step(REOPEN, ("why",), is_refused=True),
     Step(REFRESH, is_refused=True, before='DELETE FROM business."规模明细" AS d'),
-    Step("SELECT customer.refresh_monthly_snapshot('2026-02-28')"),
-    Step("SELECT customer.refresh_monthly_snapshot('infinity')", is_refused=True),
+    Step(REFRESH, before="SET LOCAL customer.accept_implausible = on"),
+    Step(DISCARD, ("撤销 \\n",)),
+    Step(DISCARD, ("撤销",), is_refused=True),
+    Step(REFRESH),
+    Step(REFRESH_FEBRUARY),
+    Step(REFRESH, is_refused=True, before="SET LOCAL customer.accept_implausible = '关'"),
+    Step(
+        "SELECT customer.refresh_monthly_snapshot('infinity')",
+        is_refused=True,
+        before="RESET customer.accept_implausible",
+    ),
     Step("SELECT customer.refresh_monthly_snapshot('0001-12-31 BC')", is_refused=True),
     Step("SELECT customer.refresh_monthly_snapshot(NULL)", is_refused=True),
     Step("SELECT customer.restate_monthly_snapshot('0003-01-31', 'why')", is_refused=True),
@@ -137,8 +158,11 @@ LIFE = (
     ),
     Step(HOOK, ("202601",), before="SET LOCAL customer.post_etl_hooks = off"),
     Step(
-        "SELECT customer.refresh_monthly_snapshot('2026-02-28')",
-        before="DELETE FROM customer.customer_plan_contract AS c",
+        REFRESH_FEBRUARY,
+        before="""
+            SET LOCAL customer.accept_implausible = on;
+            DELETE FROM customer.customer_plan_contract AS c
+        """,
     ),
 )
 
@@ -150,13 +174,14 @@ REMAINS = (
     ORDER BY t.snapshot_month, t.company_id COLLATE "C", t.product_line_code COLLATE "C"
     """,
     """
-    SELECT t.snapshot_month, t.last_rule, t.stale_rows, t.closed_by
+    SELECT t.snapshot_month, t.last_rule, t.stale_rows, t.baseline_rows, t.baseline_aum, t.closed_by
     FROM customer.monthly_snapshot_control AS t
     ORDER BY t.snapshot_month
     """,
     """
     SELECT t.snapshot_month, t.operation, convert_to(t.reason, 'UTF8'), t.total, t.inserted,
-        t.updated, t.unchanged, t.stale, t.deleted, t.aum_total, t.aum_unattributed, t.invoked_by
+        t.updated, t.unchanged, t.stale, t.deleted, t.aum_total, t.aum_unattributed, t.rule,
+        t.accepted, t.invoked_by
     FROM customer.monthly_snapshot_log AS t
     ORDER BY t.log_id
     """,
@@ -238,16 +263,21 @@ def test_the_life_shows_what_there_is_to_see(ordinary_life):
     rows, control, log = ordinary_life.remains
     assert len(ordinary_life.steps) == len(LIFE)
     assert {step[0] for step in ordinary_life.steps} == {"00000", "55000", "22023", "22004"}
-    assert len(rows) > 20
+    assert len(rows) > 15
     assert len(control) == 3
-    assert {entry[1] for entry in log} == {"refresh", "restate", "close", "reopen"}
+    assert {entry[1] for entry in log} == {"refresh", "restate", "close", "reopen", "discard"}
     assert "更正 \\ 'q' \"d\" $$ %".encode() in {entry[2] for entry in log}
     messages = "\n".join(notice.message for notice in ordinary_life.notices)
     for warning in (
         "the AUM detail has no row for 2026-02-28",
         "no contract is current",
+        "the sources support",
+        "when the month was last written",
+        "stands under several days",
+        "is unattributed",
+        "2026-01-31 is closed",
+        "rows of 2026-01-31 with",
         "stale rows of 2026-01-31",
-        "a month last written by restating",
         "older than 2026-01-31, the newest month stored",
     ):
         assert warning in messages

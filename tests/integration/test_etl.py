@@ -1,6 +1,6 @@
-"""The package as the last step of an ETL: a small one, which loads as the platform's does.
+"""The package as first and last step of an ETL: a small one, which loads as the platform's does.
 
-It runs as a role with the rights to load and EXECUTE on customer.post_etl_hook, and no other.
+It runs as a role with the rights to load, EXECUTE on check and hook, and no other.
 """
 
 from collections.abc import Callable
@@ -140,13 +140,13 @@ class Etl:
             [file, first_day.year, first_day],
         )
 
-    def call_hook(self, *arguments: str | None) -> dict[str, Any]:
-        return self.connection.execute(
-            sql.SQL("SELECT customer.post_etl_hook({})").format(
-                sql.SQL(", ").join(sql.Placeholder() * len(arguments))
-            ),
-            arguments,
-        ).fetchone()[0]
+    def check(self, domain: str | None, period: str | None) -> dict[str, Any]:
+        statement = "SELECT customer.pre_etl_check(%s, %s)"
+        return self.connection.execute(statement, [domain, period]).fetchone()[0]
+
+    def call_hook(self, domain: str | None, period: str | None) -> dict[str, Any]:
+        statement = "SELECT customer.post_etl_hook(%s, %s)"
+        return self.connection.execute(statement, [domain, period]).fetchone()[0]
 
     def load(
         self, file: File, domain: str | None = "annuity_performance", period: str | None = "202601"
@@ -212,6 +212,7 @@ JANUARY_SNAPSHOT = [
 JANUARY_RESULT = {
     "status": "refreshed",
     "snapshot_month": "2026-01-31",
+    "rule": "current",
     "total": 5,
     "upserted": 5,
     "inserted": 5,
@@ -221,6 +222,16 @@ JANUARY_RESULT = {
     "deleted": 0,
     "aum_total": 1870.99,
     "aum_unattributed": 18.77,
+    "accepted": False,
+    "warnings": [
+        {
+            "code": "several_month_dates",
+            "message": "the AUM detail of 2026-01-31 stands under several days:"
+            " 8 rows under 2026-01-01, 1 rows under 2026-01-31",
+            "hint": "All of them are added up. Look whether the month was loaded twice.",
+        }
+    ],
+    "reason": None,
 }
 
 
@@ -242,7 +253,7 @@ def with_amount(file: File, portfolio: str, amount: str) -> File:
 
 @pytest.fixture(scope="module")
 def etl_role(common_database, create_common_role) -> str:
-    """What a platform's ETL may do: load, and call the hook (granted by sql/grants.sql)."""
+    """What a platform's ETL may do: load, and what sql/grants.sql grants it."""
     role = create_common_role("etl")
     with psycopg.connect(dbname=common_database) as connection:
         connection.execute(
@@ -351,19 +362,6 @@ def test_a_load_and_its_snapshot_become_visible_together(connection, etl, etl_ro
     assert entry["invoked_by"] == etl_role
 
 
-def test_an_autocommitting_connection_without_a_transaction_block(connection, connect_etl):
-    etl = connect_etl(autocommit=True)
-
-    etl.replace_details(JANUARY_FILE.details)
-    etl.sync_contracts(JANUARY_FILE.contracts)
-    assert stored(connection) == NOTHING
-
-    result = etl.call_hook("annuity_performance", "202601")
-
-    assert result == JANUARY_RESULT | {"log_id": result["log_id"]}
-    assert snapshot(connection) == JANUARY_SNAPSHOT
-
-
 # --- Loads that fail ---------------------------------------------------------
 
 
@@ -408,14 +406,9 @@ def test_a_failure_after_the_hook_leaves_nothing(connection, connect_etl, is_fir
     assert len(log(connection)) == (0 if is_first else 1)
 
 
-def close_january(etl: Etl, owner: psycopg.Connection) -> None:
-    owner.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
-
-
-def empty_details(etl: Etl, owner: psycopg.Connection) -> None:
-    etl.connection.execute('DELETE FROM business."规模明细"')
-
-
+CLOSE_JANUARY = "SELECT customer.close_snapshot_month('2026-01-31', 'published')"
+EMPTY_DETAILS = 'DELETE FROM business."规模明细"'
+CORRECTED_FILE = with_amount(JANUARY_FILE, "A", "2000.1250")
 FEBRUARY_FILE = replace(
     JANUARY_FILE,
     details=tuple(detail._replace(月度="2026-02-01") for detail in JANUARY_FILE.details),
@@ -423,17 +416,22 @@ FEBRUARY_FILE = replace(
 
 
 @pytest.mark.parametrize(
-    ("prepare", "file"),
-    [(close_january, with_amount(JANUARY_FILE, "A", "2")), (empty_details, FEBRUARY_FILE)],
-    ids=["a closed month", "the file of another month"],
+    ("prepare", "file", "period"),
+    [
+        (CLOSE_JANUARY, CORRECTED_FILE, "202601"),
+        (EMPTY_DETAILS, FEBRUARY_FILE, "202601"),
+        # By file the platform loads without a period: that is the current month, not the file's.
+        ("", CORRECTED_FILE, None),
+    ],
+    ids=["a closed month", "the file of another month", "no period"],
 )
-def test_a_failure_in_the_hook_leaves_nothing_of_the_load(connection, etl, prepare, file):
+def test_a_failure_in_the_hook_leaves_nothing_of_the_load(connection, etl, prepare, file, period):
     etl.run(JANUARY_FILE)
-    prepare(etl, connection)
+    connection.execute(prepare)
     before = rows(connection, *STORED, *SOURCES)
 
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        etl.load(file)
+        etl.load(file, period=period)
     # Even an ETL that takes no notice of the error commits nothing.
     etl.connection.commit()
 
@@ -469,7 +467,7 @@ def test_a_corrected_file_changes_just_its_row(connection, etl):
     before = versions(connection)
     corrected = (JANUARY, "甲", "PL202", "企年受托", True, True, False, True, False)
 
-    result = etl.run(with_amount(JANUARY_FILE, "A", "2000.1250"))
+    result = etl.run(CORRECTED_FILE)
 
     assert (result["updated"], result["unchanged"], result["aum_total"]) == (1, 4, 2870.99)
     assert snapshot(connection) == [*JANUARY_SNAPSHOT[:4], (*corrected, Decimal("2500.13"), 1)]
@@ -478,9 +476,159 @@ def test_a_corrected_file_changes_just_its_row(connection, etl):
     assert after == before
 
 
+# --- A new month that comes in parts -----------------------------------------
+
+
+def test_a_month_that_comes_line_by_line_is_warned_of_and_not_refused(connection, etl):
+    """Each line in a transaction of its own; the month before has the 100 rows that refuse."""
+    lines = {"PL201": ("企年投资", "27"), "PL202": ("企年受托", "73")}
+    contracts = tuple(
+        Contract(f"C{number}", "P1", line, name)
+        for line, (name, _) in lines.items()
+        for number in range(50)
+    )
+
+    def details(day: str, line: str) -> tuple[Detail, ...]:
+        name, amount = lines[line]
+        return tuple(
+            Detail(day, name, "单一计划", "P1", "A", contract.company_id, line, amount)
+            for contract in contracts[:50]
+        )
+
+    connection.execute(EMPTY_DETAILS)
+    december = File(details("2025-12-01", "PL201") + details("2025-12-01", "PL202"), contracts)
+    assert etl.run(december, "annuity_performance", "202512")["warnings"] == []
+
+    results = [etl.run(File(details("2026-01-01", line), contracts)) for line in lines]
+
+    for result, said in zip(
+        results,
+        (
+            "1350.00 yuan (sum of absolute amounts), which is 27.0 % of the 5000.00 stored for",
+            "5000.00 yuan (sum of absolute amounts), which is 370.4 % of the 1350.00 when",
+        ),
+        strict=True,
+    ):
+        [warning] = result["warnings"]
+        assert warning["code"] == "aum_differs"
+        assert f"the AUM of 2026-01-31 is {said}" in warning["message"]
+
+
+# --- Steps that commit by themselves -----------------------------------------
+
+
+def check_and_load(etl: Etl) -> None:
+    etl.check("annuity_performance", "202601")
+    etl.replace_details(CORRECTED_FILE.details)
+
+
+# As the platform has them, unless it is changed to pass one connection through.
+STEPS = (
+    check_and_load,
+    lambda etl: etl.sync_contracts(CORRECTED_FILE.contracts),
+    lambda etl: etl.call_hook("annuity_performance", "202601"),
+)
+
+
+@pytest.mark.parametrize(
+    ("done", "left", "total"),
+    [
+        # Refused before anything is loaded.
+        (STEPS[:0], STEPS[:1], Decimal("1870.99")),
+        # Refused by the hook: what was published stays.
+        (STEPS[:1], STEPS[1:], Decimal("1870.99")),
+        (STEPS[:2], STEPS[2:], Decimal("1870.99")),
+        # With the load in it.
+        (STEPS, STEPS[:1], Decimal("2870.99")),
+    ],
+    ids=["before the load", "before the sync", "before the hook", "after the hook"],
+)
+def test_a_month_closed_at_any_step_stays_as_published(connection, connect_etl, done, left, total):
+    def take(steps: tuple[Callable[[Etl], Any], ...]) -> None:
+        for step in steps:
+            with connect_etl().connection as session:
+                step(Etl(session))
+
+    connect_etl().run(JANUARY_FILE)
+    take(done)
+    connection.execute(CLOSE_JANUARY)
+    take(left[:-1])
+    before = rows(connection, *STORED, *SOURCES)
+
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="2026-01-31 is closed"):
+        take(left[-1:])
+
+    assert rows(connection, *STORED, *SOURCES) == before
+    assert sum(row[9] for row in snapshot(connection)) == total
+
+
+def test_a_checked_month_is_not_closed_until_the_load_commits(connection, connect, etl, start):
+    """Where check, load and hook are one transaction."""
+    etl.check("annuity_performance", "202601")
+    closer = connect(autocommit=True)
+
+    call = start(closer.execute, CLOSE_JANUARY)
+    support.wait_for_lock(connection, etl.connection, call)
+    etl.run(JANUARY_FILE)
+
+    call.result(timeout=20)
+    assert snapshot(connection) == JANUARY_SNAPSHOT
+    assert [entry["operation"] for entry in log(connection)] == ["refresh", "close"]
+
+
+# --- Awards and losses -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("domain", "load", "column", "company_id"),
+    [("annual_award", Source.award, 7, "乙"), ("annual_loss", Source.loss, 8, "甲")],
+)
+def test_awards_and_losses_show_once_their_own_hook_has_run(
+    connection, etl, platform, domain, load, column, company_id
+):
+    """The platform loads them after the AUM, so that its hook has seen none of them."""
+    keys = {("戊", "PL204"), ("甲", "PL201"), (company_id, "PL202")}
+    skipped = SKIPPED | {"snapshot_month": "2026-01-31"}
+
+    def run(*keys: tuple[str, str]) -> tuple[str, dict[str, Any]]:
+        check = etl.check(domain, "202601")
+        for company_id, line in keys:
+            load(platform, company_id, "2026-01-01", line)
+        result = etl.call_hook(domain, "202601")
+        etl.connection.commit()
+        return check["status"], result
+
+    reason = (
+        "month 2026-01-31 holds no rows; loading annuity_performance writes it,"
+        f" with what domain {domain} has loaded"
+    )
+    assert run() == ("open", skipped | {"reason": reason})
+
+    etl.run(JANUARY_FILE)
+    _, result = run(*keys)
+    assert (result["status"], result["updated"]) == ("refreshed", 3)
+    assert {row[1:3] for row in snapshot(connection) if row[column]} >= keys
+
+    connection.execute(CLOSE_JANUARY)
+    before = stored(connection)
+    check, result = run(("丙", "PL202"))
+    assert stored(connection) == before
+    assert (check, [warning["code"] for warning in result["warnings"]]) == (
+        "skipped",
+        ["month_closed"],
+    )
+    reason = "month 2026-01-31 is closed and stays as it is"
+    assert result | {"warnings": []} == skipped | {"reason": reason}
+
+
 # --- Skipping ----------------------------------------------------------------
 
-SWITCHED_OFF = {"status": "skipped", "reason": "customer.post_etl_hooks is off"}
+SKIPPED = dict.fromkeys((*JANUARY_RESULT, "log_id")) | {
+    "status": "skipped",
+    "accepted": False,
+    "warnings": [],
+}
+SWITCHED_OFF = SKIPPED | {"reason": "customer.post_etl_hooks is off"}
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])

@@ -13,7 +13,11 @@ KINDS_AND_OTHERS = (*KINDS, "visitor", "nobody")
 
 USAGE = ("schema customer", "USAGE")
 GRANTED = {
-    "etl": {USAGE, ("customer.post_etl_hook(text,text)", "EXECUTE")},
+    "etl": {
+        USAGE,
+        ("customer.pre_etl_check(text,text)", "EXECUTE"),
+        ("customer.post_etl_hook(text,text)", "EXECUTE"),
+    },
     "operator": {
         USAGE,
         ("customer.refresh_monthly_snapshot(date)", "EXECUTE"),
@@ -22,6 +26,7 @@ GRANTED = {
     "restater": {
         USAGE,
         ("customer.restate_monthly_snapshot(date,text)", "EXECUTE"),
+        ("customer.discard_snapshot_month(date,text)", "EXECUTE"),
         ("customer.monthly_snapshot_control", "SELECT"),
     },
     "closer": {
@@ -57,14 +62,23 @@ SOURCES = (
 
 # Each function by a statement that needs EXECUTE on it.
 CALLS = {
+    "customer.baseline_month_of(date)": "SELECT customer.baseline_month_of('2026-01-31')",
     "customer.close_snapshot_month(date,text)": (
         "SELECT customer.close_snapshot_month('2026-01-31', 'published')"
     ),
     "customer.check_snapshot_sources()": "SELECT customer.check_snapshot_sources()",
+    "customer.discard_snapshot_month(date,text)": (
+        "SELECT customer.discard_snapshot_month('2026-01-31', 'why')"
+    ),
     "customer.for_client(text)": "SELECT customer.for_client('text')",
     "customer.guard_closed_months()": (
         "CREATE TEMPORARY TABLE own ();"
         " CREATE TRIGGER own BEFORE TRUNCATE ON own EXECUTE FUNCTION customer.guard_closed_months()"
+    ),
+    "customer.judge_monthly_snapshot"
+    "(date,bigint,numeric,date,bigint,numeric,numeric,numeric,jsonb,boolean)": (
+        "SELECT * FROM customer.judge_monthly_snapshot"
+        "('2026-01-31', 1, 1, NULL, NULL, NULL, 1, 1, NULL, NULL)"
     ),
     "customer.lock_open_snapshot_month(date)": (
         "SELECT customer.lock_open_snapshot_month('2026-01-31')"
@@ -74,6 +88,9 @@ CALLS = {
     "customer.period_to_snapshot_month(text)": "SELECT customer.period_to_snapshot_month('202601')",
     "customer.post_etl_hook(text,text)": (
         "SELECT customer.post_etl_hook('annuity_performance', '202601')"
+    ),
+    "customer.pre_etl_check(text,text)": (
+        "SELECT customer.pre_etl_check('annuity_performance', '202601')"
     ),
     "customer.refresh_monthly_snapshot(date)": (
         "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
@@ -96,9 +113,10 @@ CALLS = {
         " CREATE TRIGGER own BEFORE UPDATE ON own"
         " FOR EACH ROW EXECUTE FUNCTION customer.set_snapshot_updated_at()"
     ),
+    "customer.setting_is_on(text,boolean)": "SELECT customer.setting_is_on('own.setting', TRUE)",
     "customer.snapshot_month_of(date)": "SELECT customer.snapshot_month_of('2026-01-31')",
-    "customer.source_control_totals(date,date)": (
-        "SELECT * FROM customer.source_control_totals('2026-01-01', '2026-01-31')"
+    "customer.source_control_totals(date,date,date)": (
+        "SELECT * FROM customer.source_control_totals('2026-01-01', '2026-01-31', '2026-12-31')"
     ),
     **{
         f"customer.source_{name}()": f"SELECT * FROM customer.source_{name}()"
@@ -121,6 +139,7 @@ CALLS = {
         " encode(sha256(convert_to(pg_get_functiondef("
         "'customer.snapshot_month_of(date)'::regprocedure), 'UTF8')), 'hex'), '', FALSE)"
     ),
+    "customer.warn(text,text,text)": "SELECT customer.warn('code', 'message', 'hint')",
     "customer.write_monthly_snapshot(date,text,text)": (
         "SELECT customer.write_monthly_snapshot('2026-01-31', 'refresh', NULL)"
     ),
@@ -453,6 +472,7 @@ CALLS_THAT_LOG = {
     "restate": CALLS["customer.restate_monthly_snapshot(date,text)"],
     "close": CALLS["customer.close_snapshot_month(date,text)"],
     "reopen": "SELECT customer.reopen_snapshot_month('2026-01-31', 'why')",
+    "discard": CALLS["customer.discard_snapshot_month(date,text)"],
 }
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support import FACT, PROJECT, README, Source, blocks, psql, run, shell_command, succeed
+from support import FACT, PROJECT, README, Source, blocks, fail, psql, run, shell_command, succeed
 
 DATABASE = "workdatahub"
 JANUARY = date(2026, 1, 31)
@@ -48,16 +48,46 @@ EXPECTED = [
 
 
 def test_python_example_of_the_load(workdatahub):
+    Source(workdatahub).detail("C1", "0", day="2026-01-31")
     [example] = blocks("python")
 
     output = succeed(run(sys.executable, "-c", example))
 
-    assert output == "refreshed 2 rows written\n"
+    assert output == (
+        "refreshed 2 rows written\n"
+        "several_month_dates: the AUM detail of 2026-01-31 stands under several days:"
+        " 1 rows under 2026-01-01, 1 rows under 2026-01-31:"
+        " All of them are added up. Look whether the month was loaded twice.\n"
+    )
     assert snapshot(workdatahub) == EXPECTED
 
 
+def test_python_example_when_the_hook_skips(workdatahub):
+    workdatahub.execute(f"ALTER DATABASE {DATABASE} SET customer.post_etl_hooks = off")
+    [example] = blocks("python")
+
+    assert succeed(run(sys.executable, "-c", example)) == "skipped customer.post_etl_hooks is off\n"
+    assert snapshot(workdatahub) == []
+
+
+def test_python_example_when_the_month_is_refused(workdatahub):
+    """The load is rolled back with it: here a row that it would have brought."""
+    [example] = blocks("python")
+    load = 'connection.execute("DELETE FROM customer.customer_plan_contract")'
+    workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
+    workdatahub.execute('DELETE FROM business."规模明细"')
+
+    errors = fail(run(sys.executable, "-c", re.sub(r"# \.\.\. load .*", load, example)))
+
+    assert "the AUM detail has no row for 2026-01-31, though stored months have AUM" in errors
+    assert snapshot(workdatahub) == EXPECTED
+    assert workdatahub.execute(
+        "SELECT count(*) FROM customer.customer_plan_contract"
+    ).fetchone() == (2,)
+
+
 def test_sql_example_of_the_load(workdatahub):
-    [example] = [block for block in blocks("sql") if "COMMIT" in block]
+    [example] = [block for block in blocks("sql") if "post_etl_hook" in block]
 
     output = succeed(psql(DATABASE, "-At", "-c", example))
 
@@ -84,6 +114,8 @@ def test_every_sql_example_runs(workdatahub):
 
 @pytest.mark.parametrize("file", ["sql/backfill.sql", "sql/queries/largest_aum.sql"])
 def test_psql_command_runs(workdatahub, file):
+    for month in range(1, 13):
+        Source(workdatahub).detail("C1", "100", f"2025-{month:02}-01")
     workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
 
     assert succeed(run("bash", "-c", shell_command(f"-f {file}"), PGDATABASE=DATABASE))

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,13 +20,15 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
-from support import NOTHING, PROJECT, Source, grant, run, stored, succeed
+from support import NOTHING, PROJECT, Source, grant, months_stored, run, stored, succeed
 from uv import find_uv_bin
 
 pytestmark = pytest.mark.distribution
 
 SCRIPT = PROJECT / "scripts" / "refresh_snapshot.py"
 JANUARY = ("--period", "202601")
+TODAY = date.today()
+NEXT_MONTH = TODAY.replace(day=1) + timedelta(days=31)
 
 # In a URL all of its special characters are encoded but the +, which means itself.
 PASSWORD = "s3cret+p@ss/w0rd%"
@@ -49,9 +53,26 @@ def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
     return checked(run(sys.executable, SCRIPT, *arguments, **environment))
 
 
+def answer(connection: psycopg.Connection, statement: str = "", **values: Any) -> None:
+    """Let the refresh run this statement first, and put these values into its result."""
+    connection.execute(
+        f"""
+        ALTER FUNCTION customer.refresh_monthly_snapshot(date) RENAME TO real_refresh;
+        CREATE FUNCTION customer.refresh_monthly_snapshot(p_snapshot_month date)
+        RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            {statement}
+            RETURN customer.real_refresh(p_snapshot_month) || '{json.dumps(values)}';
+        END
+        $$
+        """
+    )
+
+
 @pytest.fixture(autouse=True)
-def no_database_url(monkeypatch) -> None:
+def plain_environment(monkeypatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
 @pytest.fixture
@@ -64,18 +85,22 @@ def refresh(database, monkeypatch) -> Callable[..., subprocess.CompletedProcess[
 class Running:
     """The script, under way."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stdout: int | None = None, **environment: str) -> None:
         self.output = folder / "output"
         self.messages = folder / "messages"
         with self.output.open("w") as output, self.messages.open("w") as messages:
             self.process = subprocess.Popen(
                 [sys.executable, SCRIPT, *JANUARY],
+                env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output if stdout is None else stdout,
                 stderr=messages,
                 # A shell lets what it starts in the background ignore Ctrl-C.
                 preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
+
+    def says(self, text: str) -> bool:
+        return text in self.messages.read_text("utf-8")
 
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -88,12 +113,12 @@ class Running:
 
 
 @pytest.fixture
-def launch(refresh, tmp_path) -> Iterator[Callable[[], Running]]:
+def launch(refresh, tmp_path_factory) -> Iterator[Callable[..., Running]]:
     """A function that starts the script where refresh would run it, and does not wait for it."""
     started = []
 
-    def start_script() -> Running:
-        started.append(Running(tmp_path))
+    def start_script(*arguments, **environment) -> Running:
+        started.append(Running(tmp_path_factory.mktemp("run"), *arguments, **environment))
         return started[-1]
 
     yield start_script
@@ -166,8 +191,9 @@ def test_help_says_how_to_call_it():
     result = checked(run(SCRIPT, "--help", PATH=path, COLUMNS="80", DATABASE_URL=url))
 
     assert (result.returncode, result.stderr) == (0, "")
-    for option in ("--period YYYYMM", "--dry-run", "--json", "--dsn DSN"):
-        assert f"\n  {option} " in result.stdout
+    assert " ".join(re.findall(r"^  (--\S+)", result.stdout, flags=re.MULTILINE)) == (
+        "--period --dry-run --fail-on-warning --accept-implausible --json --dsn"
+    )
     assert "\n  scripts/refresh_snapshot.py --period 202601 --dry-run\n" in result.stdout
     for subject in ("DATABASE_URL", "PGHOST", "~/.pgpass", "Ctrl-C", "Exit status:"):
         assert subject in result.stdout
@@ -190,8 +216,8 @@ def test_refreshes_the_month_and_says_what_it_does(refresh, connection, source):
     refresh(*JANUARY)
     connection.execute(
         """
-        DELETE FROM customer.customer_plan_contract WHERE company_id = 'D1';
         UPDATE customer.customer_plan_contract SET is_strategic = TRUE WHERE company_id LIKE 'D%';
+        UPDATE customer.customer_plan_contract SET valid_to = '2026-02-05' WHERE company_id = 'D1';
         """
     )
     source.contract("E1")
@@ -200,7 +226,7 @@ def test_refreshes_the_month_and_says_what_it_does(refresh, connection, source):
     result = refresh(*JANUARY)
 
     assert result.returncode == 0
-    assert result.stdout == (
+    assert result.stdout.startswith(
         "Snapshot of 2026-01-31, log entry 2\n"
         "rows                                1,103\n"
         "  inserted                              1\n"
@@ -217,13 +243,11 @@ def test_refreshes_the_month_and_says_what_it_does(refresh, connection, source):
         f" on {server.host}, port {server.port}, as {server.user}.",
     ]
     assert said[-1] == "Committed."
-    assert connection.execute(
-        "SELECT count(*) FROM customer.fct_customer_business_monthly_status"
-    ).fetchone() == (1104,)
+    assert months_stored(connection) == {date(2026, 1, 31): 1104}
 
 
 def test_json_is_the_result_and_nothing_else(refresh, connection, source):
-    result = refresh(*JANUARY, "--json")
+    result = refresh(*JANUARY, "--json", "--fail-on-warning")
 
     assert result.returncode == 0
     values = json.loads(result.stdout, parse_float=Decimal)
@@ -239,9 +263,13 @@ def test_json_is_the_result_and_nothing_else(refresh, connection, source):
         "aum_total": Decimal("90071992547409.93"),
         "aum_unattributed": Decimal("250.50"),
         "log_id": 1,
+        "status": "refreshed",
+        "rule": "current",
+        "accepted": False,
+        "warnings": [],
+        "reason": None,
+        "dry_run": False,
     }
-    entry = last_entry(connection) | {"snapshot_month": "2026-01-31"}
-    assert values == {key: entry[key] for key in values}
     # To the last digit as the database has it.
     assert '"aum_total": 90071992547409.93,' in result.stdout
     assert '"aum_unattributed": 250.50}' in result.stdout
@@ -267,40 +295,85 @@ def test_dry_run_reports_what_a_refresh_would_change_and_changes_nothing(
     assert trial.stderr.endswith("Dry run: rolled back. Nothing was written.\n")
     real = json.loads(refresh(*JANUARY, "--json").stdout)
     assert (real["inserted"], real["updated"], real["unchanged"]) == (1, 1, 1)
-    assert real | {"log_id": None} == json.loads(trial.stdout) | {"log_id": None}
+    marks = {"dry_run": True, "status": "dry_run", "log_id": None}
+    assert json.loads(trial.stdout) == real | marks
 
 
-def test_passes_messages_on_with_details_and_hints(refresh, connection, source):
+WARN = "RAISE WARNING 'two' USING DETAIL = 'lines', HINT = 'more';"
+WARNINGS = [{"code": code, "message": "two", "hint": "more"} for code in ("one", "other")]
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [((), 0), (("--fail-on-warning",), 3), (("--fail-on-warning", "--dry-run"), 3)],
+)
+def test_warnings_are_shown_and_make_it_fail_if_so_asked(
+    refresh, connection, source, options, status
+):
+    answer(connection, WARN, warnings=WARNINGS)
+
+    result = refresh(*JANUARY, *options)
+
+    assert result.returncode == status
+    assert result.stderr.count("\nWARNING:  two\nDETAIL:  lines\nHINT:  more\n") == 1
+    assert result.stdout.endswith("\none: two\nother: two\n")
+    assert (stored(connection) == NOTHING) == ("--dry-run" in options)
+
+
+def test_what_is_implausible_is_written_if_accepted(refresh, connection, source):
+    refresh(*JANUARY)
     connection.execute(
         """
-        CREATE FUNCTION public.warn() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            RAISE WARNING 'two' USING DETAIL = 'lines', HINT = 'more';
-            RETURN NULL;
-        END
-        $$;
-        CREATE TRIGGER warn AFTER INSERT ON customer.monthly_snapshot_log
-        EXECUTE FUNCTION public.warn();
+        DELETE FROM business."规模明细";
+        UPDATE customer.customer_plan_contract SET valid_to = '2026-01-15' WHERE company_id = 'C2'
         """
     )
 
-    result = refresh(*JANUARY)
+    refused = refresh(*JANUARY)
+    accepted = refresh(*JANUARY, "--accept-implausible")
 
-    assert result.returncode == 0
-    assert "\nWARNING:  two\nDETAIL:  lines\nHINT:  more\n" in result.stderr
-    assert "\nNOTICE:  snapshot of 2026-01-31: 2 rows, " in result.stderr
+    assert refused.returncode == 1
+    error, hint, *others = refused.stderr.splitlines()[2:]
+    assert error == (
+        "ERROR:  the AUM detail has no row for 2026-01-31, though stored months have AUM"
+    )
+    assert hint.startswith("HINT:  Load the AUM of the month first")
+    assert others == [
+        "Here the option --accept-implausible does that.",
+        "SQLSTATE:  55000",
+        "Nothing was written.",
+    ]
+    assert accepted.returncode == 0
+    title, *_, deleted, _, _, one, two, three = accepted.stdout.splitlines()
+    assert title == "Snapshot of 2026-01-31, log entry 2, accepted though implausible"
+    assert deleted == "rows deleted           1"
+    codes = [warning.split(": ")[0] for warning in (one, two, three)]
+    assert codes == ["implausible_accepted", "rows_differ", "rows_removed"]
+    assert months_stored(connection) == {date(2026, 1, 31): 1}
 
 
-def test_passes_messages_on_as_they_come(launch, connect, connection):
-    other = connect()
-    other.execute("LOCK TABLE customer.monthly_snapshot_log IN SHARE MODE")
+def test_passes_messages_on_as_they_come_and_says_for_whom_it_waits(
+    launch, connect, connection, create_role, source
+):
+    """The second script cannot look, as its role may have one connection only, and is silent."""
+    answer(connection, "RAISE WARNING 'at once';")
+    other = connect(application_name="the load")
+    other.execute("SELECT customer.lock_snapshot_month('2026-01-31')")
+    role = create_role()
+    connection.execute(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+    succeed(grant(connection.info.dbname, operator=role))
+    limited = launch(PGUSER=role, PGPASSWORD=role)
+    wait_until(lambda: limited.says("at once"))
     script = launch()
 
-    wait_until(lambda: "WARNING:  no contract is current" in script.messages.read_text("utf-8"))
-    assert sessions(connection) != []
+    waiting = f"\nWaiting for session {other.info.backend_pid} of {other.info.user}"
+    wait_until(lambda: script.says(f"{waiting} (application the load).\n"))
 
     other.rollback()
     assert script.end().returncode == 0
+    ended = limited.end()
+    said = [line.split(":")[0] for line in ended.stderr.splitlines()[2:]]
+    assert (ended.returncode, said) == (0, ["WARNING", "NOTICE", "Committed."])
 
 
 def test_messages_are_readable_whatever_the_encoding(refresh, connection, source):
@@ -353,11 +426,6 @@ def test_takes_a_url_as_sqlalchemy_writes_it(refresh, connection, operator, sche
     assert (entry["invoked_by"], entry["application_name"]) == (operator, "a@b +c://d")
 
 
-def test_the_log_names_the_script_as_the_user_calls_it(refresh, connection):
-    assert refresh(*JANUARY, PGAPPNAME="mine").returncode == 0
-    assert last_entry(connection)["application_name"] == "mine"
-
-
 # --- What goes wrong ---------------------------------------------------------
 
 
@@ -375,26 +443,12 @@ def test_an_error_shows_hint_and_sqlstate_and_the_period_is_data(refresh, connec
     assert stored(connection) == NOTHING
 
 
-def test_an_error_shows_its_detail(refresh, connection, source):
-    connection.execute(
-        "ALTER TABLE customer.fct_customer_business_monthly_status"
-        " ADD CONSTRAINT many_plans CHECK (plan_count > 5)"
-    )
-
-    result = refresh(*JANUARY)
-
-    assert result.returncode == 1
-    assert "\nDETAIL:  Failing row contains (2026-01-31, C1, PL202, " in result.stderr
-    assert result.stderr.endswith("\nSQLSTATE:  23514\nNothing was written.\n")
-    assert stored(connection) == NOTHING
-
-
 def test_no_server():
+    """And the current month is none to come."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        result = call(
-            *JANUARY, "--dsn", f"host=127.0.0.1 port={unused.getsockname()[1]} password={PASSWORD}"
-        )
+        dsn = f"host=127.0.0.1 port={unused.getsockname()[1]} password={PASSWORD}"
+        result = call("--period", f"{TODAY:%Y%m}", "--dsn", dsn)
 
     assert (result.returncode, result.stdout) == (1, "")
     assert "ERROR:  connection failed: " in result.stderr
@@ -426,6 +480,11 @@ def test_a_lost_connection_is_an_error(launch, connect, connection):
     [
         (("--json",), "the following arguments are required: --period"),
         ((*JANUARY, "--dry"), "unrecognized argument"),
+        (
+            ("--period", f"{NEXT_MONTH:%Y%m}", "--accept-implausible", "--dry-run"),
+            f"argument --period: {NEXT_MONTH:%Y%m} is a month to come: by this machine's calendar"
+            f" the current month is {TODAY:%Y%m}. Pass that or an earlier one;",
+        ),
     ],
 )
 def test_a_wrong_call(arguments, complaint):
@@ -434,6 +493,7 @@ def test_a_wrong_call(arguments, complaint):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("usage: refresh_snapshot.py ")
     assert complaint in result.stderr
+    assert "Connecting." not in result.stderr
 
 
 def test_without_psycopg_it_says_how_to_run_it():
@@ -573,6 +633,54 @@ def test_an_error_in_the_commit_promises_nothing(refresh, connection, source):
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.endswith(f"\nERROR:  too late\nSQLSTATE:  P0001\n{UNKNOWN}\n")
     assert stored(connection) == NOTHING
+
+
+# --- Once it is committed ------------------------------------------------------
+
+NOT_SHOWN = "The result could not be shown, which changes nothing: "
+
+
+@pytest.mark.parametrize(
+    ("redirection", "values", "title", "message"),
+    [
+        (">/dev/full", {}, "", NOT_SHOWN + "OSError(28, 'No space left on device')\n"),
+        ("3<>fifo >fifo 3<&-", {}, "", NOT_SHOWN + "BrokenPipeError(32, 'Broken pipe')\n"),
+        ("", {"total": "1"}, "", NOT_SHOWN + "ValueError(\"Cannot specify ',' with 's'.\")\n"),
+        (">&-", {}, "", "Committed.\n"),
+        ("2>/dev/full", {}, "Snapshot of 2026-01-31, log entry 1", ""),
+        ("2>&-", {}, "Snapshot of 2026-01-31, log entry 1", ""),
+        (">/dev/full 2>&1", {}, "", ""),
+    ],
+)
+def test_what_cannot_be_shown_does_not_change_the_status(
+    refresh, connection, source, tmp_path, redirection, values, title, message
+):
+    answer(connection, WARN, warnings=WARNINGS, **values)
+    os.mkfifo(tmp_path / "fifo")
+    script = f'cd {tmp_path} && exec "$0" "$@" {redirection}'
+
+    result = checked(run("sh", "-c", script, sys.executable, SCRIPT, *JANUARY, "--fail-on-warning"))
+
+    assert result.returncode == 3
+    assert result.stdout.partition("\n")[0] == title
+    assert result.stderr[-len(message) :] == message
+    assert months_stored(connection) == {date(2026, 1, 31): 2}
+
+
+def test_ctrl_c_while_it_prints_changes_nothing(launch, source):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    os.write(writer, b"\n" * 2_000_000)  # as many as it holds
+    os.set_blocking(writer, True)
+    script = launch(writer)
+    os.close(writer)
+    wait_until(lambda: script.says("Committed.\n"))
+
+    script.interrupt()
+
+    with open(reader) as output:
+        assert output.read().lstrip().startswith("Snapshot of 2026-01-31, log entry 1\n")
+    assert script.end().returncode == 0
 
 
 # --- uv ----------------------------------------------------------------------

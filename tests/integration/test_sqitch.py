@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from support import (
     Source,
     changes,
     deploy_scripts,
+    do,
     fail,
     listen,
     psql,
@@ -85,9 +87,10 @@ def test_every_change_can_be_deployed_verified_and_reverted():
 
 
 def test_bundle_reverts_all_that_was_deployed_and_deploys_it_again(
-    database, tmp_path, source_dump, package_dump
+    database, connection, tmp_path, source_dump, package_dump
 ):
-    """By the folder that Sqitch puts together for a site."""
+    """By the folder that Sqitch puts together for a site, and after a check before a load."""
+    do(connection, "check", date(2026, 1, 31))
     succeed(run("sqitch", "bundle", "--dest-dir", tmp_path))
 
     def from_bundle(command: str, *options: str) -> str:
@@ -182,7 +185,7 @@ ROWS = {
         INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)
         VALUES ('2026-01-31', 'C1', 'PL202', '企年受托')
     """,
-    CONTROL: f"INSERT INTO {CONTROL} (snapshot_month) VALUES ('2026-01-31')",
+    CONTROL: f"INSERT INTO {CONTROL} (snapshot_month, last_log_id) VALUES ('2026-01-31', 1)",
     LOG: f"""
         INSERT INTO {LOG} (snapshot_month, operation, reason, started_at, finished_at,
             invoked_by, application_name)

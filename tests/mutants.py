@@ -90,36 +90,104 @@ valid_{from to}::date | valid_{}::date + 1
 FROM %s WHERE valid_to = '9999-12-31' | FROM %s
 extract(year FROM "上报月份") = extract(year FROM p_last_day) #2 | TRUE
 "月度" >= p_first_day | TRUE
+AND "上报月份" < p_last_event_day + 1) #2 | )
 SET LOCAL row_security = off; FOREACH | FOREACH
 WHEN insufficient_privilege | WHEN division_by_zero
+== deploy/setting_is_on.sql
+nullif(current_setting(p_setting, TRUE), '') | current_setting(p_setting, TRUE) | nullif(current_setting(p_setting), '')
+coalesce(v_value::boolean, p_default) | coalesce(v_value = 'on', p_default) | coalesce(v_value::boolean, TRUE) | coalesce(v_value::boolean, FALSE)
+WHEN p_default THEN 'on' | WHEN TRUE THEN 'on' | WHEN FALSE THEN 'on'
+== deploy/warn.sql
+RAISE WARNING '%', p_message USING HINT = p_hint; |
+== deploy/baseline_month_of.sql
+integer := 12 | integer := 11 | integer := 13
+(p_snapshot_month + 1 + make_interval(months => distance))::date - 1 | (p_snapshot_month + make_interval(months => distance))::date
+ORDER BY abs(distance), distance | ORDER BY distance | ORDER BY abs(distance), distance DESC
+== deploy/judge_monthly_snapshot.sql
+c_least_share CONSTANT numeric := 0.5 | c_least_share CONSTANT numeric := 0.499 | c_least_share CONSTANT numeric := 0.501
+c_least_aum_share_of_neighbour CONSTANT numeric := 0.1 | c_least_aum_share_of_neighbour CONSTANT numeric := 0.0999 | c_least_aum_share_of_neighbour CONSTANT numeric := 0.1001
+c_most_{change unattributed} CONSTANT numeric := 0.1 | c_most_{} CONSTANT numeric := 0.0999 | c_most_{} CONSTANT numeric := 0.1001
+integer := 100 | integer := 99 | integer := 101
+p_baseline_month = p_snapshot_month | TRUE | FALSE
+WHEN v_is_same_month THEN 'when | WHEN TRUE THEN 'when | WHEN FALSE THEN 'when
+p_has_stored_aum IS NULL | TRUE
+is_error := p_has_stored_aum; | is_error := TRUE; | is_error := FALSE;
+v_is_baseline_large AND v_share < c_least_share | v_share < c_least_share | v_is_baseline_large
+v_is_baseline_large AND v_share < v_least_share | v_share < v_least_share
+WHEN v_is_same_month THEN c_least_share | WHEN TRUE THEN c_least_share | WHEN FALSE THEN c_least_share
+CASE WHEN v_has_detail THEN p_absolute_aum / nullif(p_baseline_aum, 0) END | p_absolute_aum / nullif(p_baseline_aum, 0)
+abs(v_share - 1) > c_most_change #2 | v_share - 1 > c_most_change | 1 - v_share > c_most_change
+nullif(p_{baseline_rows baseline_aum detail_aum}, 0) | p_{}
+nullif(p_baseline_rows, 0)::numeric | nullif(p_baseline_rows, 0)
+WHEN v_share > 1 THEN #2 | WHEN FALSE THEN
+WHEN v_share < 1 THEN trunc #2 | WHEN TRUE THEN trunc | WHEN FALSE THEN trunc
+trunc(100 * {c_least_share v_least_share}) | 40
+RETURN NEXT; #5 |
 == deploy/write_monthly_snapshot.sql
 customer.lock_open_snapshot_month(v_month); | customer.lock_snapshot_month(v_month);
 v_control := customer.lock_open_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
 PERFORM customer.check_snapshot_sources(); |
-as_of < v_next_month_start #2 | as_of <= v_next_month_start
+WHEN p_operation = 'restate' THEN 'as_of' | WHEN FALSE THEN 'as_of'
+coalesce(v_control.last_rule, 'current') | 'current'
+WHEN v_is_as_of THEN v_next_month_start | WHEN FALSE THEN v_next_month_start | WHEN TRUE THEN v_next_month_start
+(v_year_start + INTERVAL '1 year')::date | (v_year_start + INTERVAL '11 months')::date
+v_baseline_{rows aum} := v_control.baseline_{} |
+as_of < v_next_month_start #3 | as_of <= v_next_month_start
+FILTER (WHERE as_of <> v_month_start) | FILTER (WHERE FALSE)
 reported_on >= v_year_start #2 | reported_on >= v_month_start | TRUE
 sum(amount) | sum(round(amount, 2)) | max(amount)
-NOT v_is_restating AND is_current | is_current
+NOT v_is_as_of AND is_current | is_current
 DISTINCT ON (company_id COLLATE "C", product_line_code COLLATE "C", plan_code COLLATE "C") | DISTINCT ON (company_id COLLATE "C", product_line_code COLLATE "C")
 product_line_name COLLATE "C" AS product_line_name, is_strategic, is_existing FROM customer.source_contracts() WHERE NOT | product_line_name COLLATE "zh-x-icu" AS product_line_name, is_strategic, is_existing FROM customer.source_contracts() WHERE NOT
 coalesce(bool_or(is_{strategic existing}), FALSE) | bool_or(is_{}) | coalesce(bool_and(is_{}), FALSE)
 max(product_line_name) | min(product_line_name)
+FULL JOIN stored | LEFT JOIN stored | RIGHT JOIN stored
+coalesce(standing.{product_line_name is_strategic is_existing plan_count}, stored.{}) | coalesce(stored.{}, standing.{}) | standing.{}
+winning.company_id IS NOT NULL AND NOT known.is_existing | winning.company_id IS NOT NULL
 LEFT JOIN {winning churned detail} ON | JOIN {} ON
-FROM stored) - count(*) FILTER (WHERE NOT is_inserted) | FROM stored) - count(*)
-WHERE v_is_restating AND unsupported.snapshot_month = v_month | WHERE unsupported.snapshot_month = v_month | WHERE v_is_restating
 {winning churned}.company_id IS NOT NULL AS | detail.company_id IS NOT NULL AS
 coalesce(round(detail.aum, 2), 0.00) | coalesce(round(detail.aum, 1), 0.00) | coalesce(trunc(detail.aum, 2), 0.00) | round(detail.aum, 2)
+stored_aum_balance = 0 OR has_detail AS | has_detail AS | stored_aum_balance = 0 AS | TRUE AS
+covering.company_id IS NOT NULL AND has_its_aum AS | has_its_aum AS | covering.company_id IS NOT NULL AS
+WHERE is_stale AND is_updated #2 | WHERE is_updated
+(is_inserted OR is_updated) | is_inserted | is_updated
 length(product_line_code) <= 20 | TRUE
-WHERE (is_inserted OR is_updated) AND NOT EXISTS (SELECT 1 FROM unfit) | WHERE NOT EXISTS (SELECT 1 FROM unfit) | WHERE is_updated AND NOT EXISTS (SELECT 1 FROM unfit) | WHERE is_inserted OR is_updated
+FROM changed WHERE NOT EXISTS (SELECT 1 FROM unfit) | FROM changed
 IN ('NaN', 'Infinity', '-Infinity') #2 | IN ('Infinity', '-Infinity') | IN ('NaN', '-Infinity') | IN ('NaN', 'Infinity')
-- (SELECT count(*) FROM deleted) AS stale | AS stale
+coalesce(sum(aum) FILTER (WHERE aum < 0), 0) | 0
+WHERE snapshot_month = v_baseline_month | WHERE FALSE
+WHERE NOT unsupported.is_stale | WHERE TRUE
+(SELECT count(*) FROM unsupported WHERE is_stale) AS stale | (SELECT count(*) FROM unsupported) AS stale
+(SELECT sum(aum_balance) FROM deleted) | 0
 coalesce(sum(aum_balance), 0.00) | coalesce(sum(attributed_aum), 0.00) | sum(aum_balance)
-- coalesce(sum(attributed_aum), 0), | ,
-v_is_restating AND v_count.total = 0 | v_count.total = 0
-NOT v_is_restating AND v_count.had_aum AND | v_count.had_aum AND | NOT v_is_restating AND
-FROM stored WHERE aum_balance <> 0) | FROM stored)
-IF NOT v_is_restating AND (v_newest | IF (v_newest
-CASE WHEN v_is_restating THEN 'as_of' ELSE 'current' END | 'current'
+coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) | 0.00
+coalesce(sum(attributed_aum), 0) | sum(attributed_aum) | 0
+coalesce(sum(attributed_aum) FILTER (WHERE attributed_aum < 0), 0) | 0
+WHEN NOT EXISTS (SELECT 1 FROM detail) THEN | WHEN FALSE THEN | WHEN TRUE THEN
+WHERE aum_balance <> 0 | | WHERE aum_balance > 0 | WHERE aum_balance <> 0 AND snapshot_month = v_month
+sum(abs(aum_balance)) | sum(aum_balance)
+FROM compared WHERE is_supported; | FROM compared;
+PERFORM set_config('customer.snapshot_writer', '', TRUE); |
+round(v_count.detail_aum - v_count.attributed_aum, 2) | round(v_count.detail_aum, 2) | round(v_count.detail_aum - v_count.attributed_aum, 1)
+v_is_as_of AND v_count.total = 0 | v_count.total = 0
++ v_count.stale_updated; | ;
+v_count.aum_total - 2 * v_count.negative_aum | v_count.aum_total
+v_baseline_{rows aum} := v_count.baseline_{}; |
+p_rows => v_count.total | p_rows => v_upserted
+p_{detail attributed}_aum => v_count.{}_aum - 2 * v_count.negative_{}_aum | p_{}_aum => v_count.{}_aum
+v_finding.is_error AND NOT v_accepts_implausible | v_finding.is_error
+v_is_accepted OR v_finding.is_error | v_finding.is_error | TRUE | FALSE
+CASE WHEN v_finding.is_error THEN 'implausible_accepted' ELSE v_finding.code END | v_finding.code
+v_count.deleted > 0 AND p_operation = 'refresh' | v_count.deleted > 0 | FALSE
+NOT v_is_as_of AND v_newest_month > v_month | v_newest_month > v_month | NOT v_is_as_of
+baseline_aum = v_absolute_aum | baseline_aum = v_count.aum_total
+'accepted', v_is_accepted | 'accepted', FALSE
+'rule', v_rule | 'rule', 'current'
+'reason', p_reason | 'reason', NULL
+'warnings', v_warnings | 'warnings', jsonb_build_array()
+'upserted', v_upserted | 'upserted', v_count.total
+'stale', v_count.stale | 'stale', v_count.stale + v_count.deleted
+'deleted', v_count.deleted | 'deleted', 0
 == deploy/snapshot_month_of.sql
 DATE '0001-01-01' AND | DATE '4000-01-01 BC' AND | DATE '0001-01-02' AND
 DATE '9999-12-31' THEN | DATE '9999-12-30' THEN | 'infinity' THEN
@@ -139,6 +207,27 @@ FOR UPDATE; | ; | FOR SHARE; | ; PERFORM pg_advisory_xact_lock(p_snapshot_month 
 == deploy/close_snapshot_month.sql
 PERFORM customer.require_reason(p_note, 'note for closing'); |
 PERFORM customer.lock_open_snapshot_month(v_month); | PERFORM customer.lock_snapshot_month(v_month); | INSERT INTO customer.monthly_snapshot_control VALUES (v_month) ON CONFLICT DO NOTHING;
+FILTER (WHERE severity = 'error') | FILTER (WHERE TRUE)
+v_warnings := v_warnings || customer.warn( #2 | v_warnings := customer.warn(
+'warnings', v_warnings | 'warnings', jsonb_build_array()
+'reason', p_note | 'reason', NULL
+== deploy/discard_snapshot_month.sql
+PERFORM customer.require_reason(p_reason, 'reason for discarding'); |
+v_deleted = 0 AND v_control.last_rule IS NULL | v_deleted = 0 | v_control.last_rule IS NULL
+WHERE snapshot_month = v_month; #2 | ;
+last_rule = NULL, |
+baseline_rows = NULL, baseline_aum = NULL | stale_rows = stale_rows
+== deploy/pre_etl_check.sql
+'annuity_performance'; | 'annuity_income';
+['annual_award', 'annual_loss'] | ['annual_award', 'annual_award'] | ['annual_loss', 'annual_loss']
+p_domain <> ALL (c_aum_domain || c_event_domains) | lower(trim(p_domain)) <> ALL (c_aum_domain || c_event_domains) | p_domain NOT LIKE 'ann%'
+v_control := customer.lock_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
+WHEN p_period IS NULL THEN CURRENT_DATE | WHEN TRUE THEN CURRENT_DATE | WHEN p_period IS NULL THEN CURRENT_DATE - 32
+v_control.closed_at IS NOT NULL AND p_domain = c_aum_domain | v_control.closed_at IS NOT NULL
+ELSIF v_control.closed_at IS NOT NULL THEN | ELSIF FALSE THEN | ELSE
+v_status := 'skipped'; #2 |
+'warnings', v_warnings | 'warnings', jsonb_build_array()
+'reason', v_reason | 'reason', NULL
 == deploy/reopen_snapshot_month.sql
 PERFORM customer.require_reason(p_reason, 'reason for reopening'); |
 v_control := customer.lock_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
@@ -148,16 +237,21 @@ PERFORM customer.require_reason(p_reason, 'reason for restating'); |
 FROM new_row ) AS #2 | FROM new_row WHERE FALSE ) AS
 FROM old_row UNION | FROM old_row WHERE FALSE UNION
 , 'read uncommitted') | )
-PERFORM customer.lock_open_snapshot_month(v_month); | PERFORM customer.lock_snapshot_month(v_month); | IF EXISTS (SELECT FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month AND closed_at IS NOT NULL) THEN PERFORM customer.lock_open_snapshot_month(v_month); END IF;
+v_control := customer.lock_open_snapshot_month(v_month); | v_control := customer.lock_snapshot_month(v_month); | IF EXISTS (SELECT FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month AND closed_at IS NOT NULL) THEN PERFORM customer.lock_open_snapshot_month(v_month); END IF;
 ORDER BY month LOOP | ORDER BY month DESC LOOP
-SET stale_rows = stale_rows WHERE snapshot_month = v_month | SET stale_rows = stale_rows WHERE FALSE
+ELSIF TG_OP = 'TRUNCATE' THEN | ELSIF FALSE THEN
+v_stale_rows := 0; | v_stale_rows := v_control.stale_rows;
+PERFORM customer.check_snapshot_sources(); |
+WHERE stored.snapshot_month = v_month AND | WHERE
+WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to ELSE contract.is_current END | WHEN 'as_of' THEN contract.is_current ELSE contract.is_current END | WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to ELSE TRUE END
+WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to | WHEN 'as_of' THEN v_month >= contract.valid_from | WHEN 'as_of' THEN v_month <= contract.valid_to
+SET stale_rows = v_stale_rows WHERE snapshot_month = v_month | SET stale_rows = v_stale_rows WHERE FALSE | SET stale_rows = v_stale_rows
 == deploy/post_etl_hook.sql
-p_domain <> 'annuity_performance' | p_domain NOT LIKE 'annuity_performance%' | lower(p_domain) <> 'annuity_performance'
-'on'); | 'off');
-current_setting('customer.post_etl_hooks', TRUE) | current_setting('customer.post_etl_hooks')
-nullif(current_setting('customer.post_etl_hooks', TRUE), '') | current_setting('customer.post_etl_hooks', TRUE)
-v_setting::boolean | v_setting <> 'off'
-WHEN p_period IS NULL THEN CURRENT_DATE | WHEN TRUE THEN CURRENT_DATE | WHEN p_period IS NULL THEN CURRENT_DATE - 32
+p_domain IS NOT NULL AND NOT customer | NOT customer
+setting_is_on('customer.post_etl_hooks', TRUE) | setting_is_on('customer.post_etl_hooks', FALSE)
+RETURN c_skipped || v_check; | RETURN v_check; | RETURN c_skipped;
+RETURN c_skipped || v_check || | RETURN v_check || | RETURN c_skipped ||
+IF p_domain <> 'annuity_performance' AND NOT EXISTS | IF NOT EXISTS
 == deploy/fct_customer_business_monthly_status.sql
 isfinite(snapshot_month) AND extract | extract
 NEW.updated_at := CURRENT_TIMESTAMP; | | NEW.updated_at := clock_timestamp();
@@ -171,6 +265,9 @@ PARTITION BY contract.company_id COLLATE "C", contract.plan_code COLLATE "C", | 
 ('{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count}', judged. | ('{}', judged.is_stored OR judged.
 AND judged.stored_aum <> 'NaN' |
 round(judged.aum, 2) AND | judged.aum AND
+WHEN 'as_of' THEN v_last_day ELSE | WHEN 'as_of' THEN make_date(v_year, 12, 31) ELSE
+CASE WHEN judged.is_supported THEN judged.existing ELSE judged.stored_existing END | judged.existing | judged.stored_existing
+IN ('is_new', 'is_winning_this_year', 'is_churned_this_year', 'aum_balance') | IN (SELECT unnest(array_remove(ARRAY['is_new', 'is_winning_this_year', 'is_churned_this_year', 'aum_balance'], '{is_new is_winning_this_year is_churned_this_year aum_balance}')))
 'missing_row', judged.key, 1, judged.aum | 'missing_row', judged.key, 1, NULL
 'stale_row', judged.key, 1, judged.stored_aum | 'stale_row', judged.key, 1, NULL
 'unmatched_{award loss}', judged.key, judged. | 'unmatched_{}', judged.key, 1 + 0 * judged.
@@ -201,8 +298,9 @@ REVOKE ALL ON TABLE customer.fct_customer_business_monthly_status FROM PUBLIC; |
 == revert/keep_stored_months.sql
 SET LOCAL row_security = off; |
 IF current_setting('customer.discard_snapshots')::boolean THEN | IF FALSE THEN
-'customer.{fct_customer_business_monthly_status monthly_snapshot_control monthly_snapshot_log}' #2 | 'customer.other'
-CONTINUE WHEN to_regclass(v_table) IS NULL; |
+'customer.{fct_customer_business_monthly_status monthly_snapshot_log}' #2 | 'customer.other'
+monthly_snapshot_control WHERE last_log_id IS NOT NULL OR closed_at IS NOT NULL' | monthly_snapshot_control' | monthly_snapshot_control WHERE closed_at IS NOT NULL'
+CONTINUE WHEN to_regclass(split_part(v_table, ' ', 1)) IS NULL; |
 IF v_holds_rows THEN | IF FALSE THEN
 == revert/fct_customer_business_monthly_status.sql
 NOT :'discard_snapshots'::boolean AND | FALSE AND | TRUE AND
@@ -230,6 +328,8 @@ sources: [ AND attnum IS NOT NULL -> ]
 sources: [DISTINCT -> ]grantee
 sources: [ERRCODE = 'object_not_in_prerequisite_state' ->
 guard_closed_months: [DISTINCT -> ]snapshot_month
+judge_monthly_snapshot: v_share >[ -> =] 1 THEN
+write_monthly_snapshot: [ AND v_baseline_rows IS NULL -> ]
 """
 
 # Those that test the code as text, and the tools rather than the package.

@@ -276,7 +276,7 @@ def test_the_life_shows_what_there_is_to_see(ordinary_life):
         "stands under several days",
         "is unattributed",
         "2026-01-31 is closed",
-        "rows of 2026-01-31 with",
+        "rows removed from 2026-01-31",
         "stale rows of 2026-01-31",
         "older than 2026-01-31, the newest month stored",
     ):

@@ -595,7 +595,7 @@ def test_texts_of_the_caller_are_data(connection, intruder, text):
 
     skipped = session.execute("SELECT customer.post_etl_hook(%s, '202601')", [text]).fetchone()[0]
     assert skipped["reason"] == (
-        f"domain {text} is unknown to the monthly snapshot;"
+        f'domain "{text}" is unknown to the monthly snapshot;'
         " it knows annuity_performance, annual_award and annual_loss"
     )
     bad_period = f'the period must be six digits YYYYMM with a month 01 to 12, but is "{text}"'

@@ -491,11 +491,7 @@ BEGIN
         RAISE EXCEPTION 'no contract version covers %, and by the contracts of that day the month would be empty', v_month_label
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = format(
-                    'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month. '
-                    'If the month was written by mistake: SELECT customer.discard_snapshot_month(DATE %L, ''why'');',
-                    v_month_label
-                );
+                HINT = 'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month.';
     END IF;
 
     v_upserted := v_count.inserted + v_count.updated + v_count.stale_updated;

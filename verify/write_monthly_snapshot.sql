@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '0aabe8acd917aefbf11db2ed0ca442ecd297951a1320a341463fcba7a6adc48a',
+    'cee76811a6ae6e5a061f5a61a4bfb72ba8262008cd1078caea5b1a87939b14da',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -493,8 +493,7 @@ SELECT is(
     ARRAY[
         '55000',
         'no contract version covers 2025-06-30, and by the contracts of that day the month would be empty',
-        'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month. '
-        'If the month was written by mistake: SELECT customer.discard_snapshot_month(DATE ''2025-06-30'', ''why'');'
+        'Load the versions that were true on that day (valid_from <= day <= valid_to) into the contracts, or choose another month.'
     ],
     format('a month that no version covers is not emptied, but refused, also where an implausible month is accepted: %s', call)
 )

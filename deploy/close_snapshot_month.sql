@@ -6,6 +6,7 @@
 -- requires: lock_open_snapshot_month
 -- requires: warn
 -- requires: validate_monthly_snapshot
+-- requires: snapshot_rows_after
 -- Published months stay as published: closing a month.
 
 BEGIN;
@@ -23,12 +24,14 @@ DECLARE
     v_started_at timestamptz := clock_timestamp();
     v_month date := customer.snapshot_month_of(p_snapshot_month);
     v_month_label text := to_char(v_month, 'YYYY-MM-DD');
+    v_control customer.monthly_snapshot_control;
     v_found record;
     v_warnings jsonb := jsonb_build_array();
+    v_totals record;
     v_log_id bigint;
 BEGIN
     PERFORM customer.require_reason(p_note, 'note for closing');
-    PERFORM customer.lock_open_snapshot_month(v_month);
+    v_control := customer.lock_open_snapshot_month(v_month);
 
     IF NOT EXISTS (
         SELECT
@@ -53,14 +56,13 @@ BEGIN
             'invalid_month',
             format('month %s is closed although validation finds errors: %s', v_month_label, v_found.errors),
             format(
-                'A ROLLBACK leaves it open. SELECT * FROM customer.validate_monthly_snapshot(DATE %L); says what they are: '
-                'what only says that contracts have changed since is no fault of the month, and refreshing it would take today''s contracts.',
+                'A ROLLBACK leaves it open. SELECT * FROM customer.validate_monthly_snapshot(DATE %L); says what they are.',
                 v_month_label
             )
         );
     END IF;
 
-    IF v_found.stale_rows > 0 THEN
+    IF v_found.stale_rows IS NOT NULL THEN
         v_warnings := v_warnings || customer.warn(
             'invalid_month',
             format('month %s is closed with stale rows, which no contract supports any more: %s', v_month_label, v_found.stale_rows),
@@ -68,26 +70,41 @@ BEGIN
         );
     END IF;
 
+    v_log_id := customer.next_log_id(v_control.last_log_id);
+
+    SELECT *
+    INTO STRICT v_totals
+    FROM customer.snapshot_control_totals(v_month, v_log_id);
+
     INSERT INTO customer.monthly_snapshot_log (
-        snapshot_month, operation, reason, started_at, finished_at, invoked_by, application_name
+        log_id, snapshot_month, operation, reason, started_at, finished_at, accepted, month_rows, month_aum, month_sha256, invoked_by, application_name
     )
+    OVERRIDING SYSTEM VALUE
     VALUES (
+        v_log_id,
         v_month,
         'close',
         p_note,
         v_started_at,
         clock_timestamp(),
+        -- By it validation knows that what is wrong did not come with time.
+        CASE WHEN v_found.errors IS NOT NULL THEN TRUE END,
+        v_totals.row_count,
+        v_totals.aum,
+        v_totals.sha256,
         session_user,
         current_setting('application_name')
-    )
-    RETURNING log_id INTO STRICT v_log_id;
+    );
 
     UPDATE customer.monthly_snapshot_control
     SET
         last_log_id = v_log_id,
         closed_at = CURRENT_TIMESTAMP,
         closed_by = session_user,
-        close_note = p_note
+        close_note = p_note,
+        closed_rows = v_totals.row_count,
+        closed_aum = v_totals.aum,
+        closed_sha256 = v_totals.sha256
     WHERE snapshot_month = v_month;
 
     RETURN jsonb_build_object(

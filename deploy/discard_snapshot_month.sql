@@ -1,6 +1,7 @@
 -- Deploy customer_monthly_snapshot:discard_snapshot_month to pg
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_log
+-- requires: monthly_status_history
 -- requires: snapshot_month_of
 -- requires: require_reason
 -- requires: lock_open_snapshot_month
@@ -28,14 +29,40 @@ BEGIN
     PERFORM customer.require_reason(p_reason, 'reason for discarding');
     v_control := customer.lock_open_snapshot_month(v_month);
 
-    -- The guard's triggers leave it to this function to say what it leaves behind.
-    PERFORM set_config('customer.snapshot_writer', concat_ws(' ', pg_current_xact_id(), v_month_label, pg_trigger_depth()), TRUE);
+    v_log_id := customer.next_log_id(v_control.last_log_id);
 
-    DELETE FROM customer.fct_customer_business_monthly_status
+    -- By this the guard's triggers tell the statement from a change by hand.
+    UPDATE customer.monthly_snapshot_control
+    SET writer = concat_ws(' ', pg_current_xact_id(), pg_trigger_depth())
     WHERE snapshot_month = v_month;
 
+    WITH deleted AS (
+        DELETE FROM customer.fct_customer_business_monthly_status
+        WHERE snapshot_month = v_month
+        RETURNING *
+    )
+    INSERT INTO customer.monthly_status_history (
+        snapshot_month, log_id, company_id, product_line_code, operation, product_line_name, is_strategic, is_existing, is_new,
+        is_winning_this_year, is_churned_this_year, aum_balance, plan_count, updated_at
+    )
+    SELECT
+        v_month,
+        v_log_id,
+        company_id,
+        product_line_code,
+        'delete',
+        product_line_name,
+        is_strategic,
+        is_existing,
+        is_new,
+        is_winning_this_year,
+        is_churned_this_year,
+        aum_balance,
+        plan_count,
+        updated_at
+    FROM deleted;
+
     GET DIAGNOSTICS v_deleted = ROW_COUNT;
-    PERFORM set_config('customer.snapshot_writer', '', TRUE);
 
     IF v_deleted = 0 AND v_control.last_rule IS NULL THEN
         RAISE EXCEPTION 'month % was never written, so there is nothing to discard', v_month_label
@@ -45,27 +72,31 @@ BEGIN
     END IF;
 
     INSERT INTO customer.monthly_snapshot_log (
-        snapshot_month, operation, reason, started_at, finished_at, deleted, invoked_by, application_name
+        log_id, snapshot_month, operation, reason, started_at, finished_at, deleted, month_rows, month_aum, invoked_by, application_name
     )
+    OVERRIDING SYSTEM VALUE
     VALUES (
+        v_log_id,
         v_month,
         'discard',
         p_reason,
         v_started_at,
         clock_timestamp(),
         v_deleted,
+        0,
+        0,
         session_user,
         current_setting('application_name')
-    )
-    RETURNING log_id INTO STRICT v_log_id;
+    );
 
     UPDATE customer.monthly_snapshot_control
     SET
         last_rule = NULL,
-        last_log_id = v_log_id,
+        last_log_id = greatest(last_log_id, v_log_id),
         stale_rows = 0,
         baseline_rows = NULL,
-        baseline_aum = NULL
+        baseline_aum = NULL,
+        writer = v_control.writer
     WHERE snapshot_month = v_month;
 
     RETURN jsonb_build_object(
@@ -81,7 +112,7 @@ $$;
 CALL customer.revoke_default_grants('customer.discard_snapshot_month(date, text)'::regprocedure);
 
 COMMENT ON FUNCTION customer.discard_snapshot_month(date, text) IS
-'Removes a month that was written by mistake, such as one to come: all its rows, and what customer.monthly_snapshot_control says of them. The month then reads as if it had never been written, and the next refresh goes by the contracts that are current; so it is also the way back for a month that was restated. Its entries in customer.monthly_snapshot_log stay. Runs in the caller''s transaction and commits nothing.
+'Removes a month that was written by mistake, such as one to come: all its rows, and what customer.monthly_snapshot_control says of them. The month then reads as if it had never been written, and the next refresh goes by the contracts that are current; so it is also the way back for a month that was restated. Its entries in customer.monthly_snapshot_log and its rows in customer.monthly_status_history stay. Runs in the caller''s transaction and commits nothing.
 
 p_snapshot_month: any day of the month.
 p_reason: why; kept in customer.monthly_snapshot_log.

@@ -2,6 +2,7 @@
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_control
 -- requires: monthly_snapshot_log
+-- requires: monthly_status_history
 -- Makes nothing. It is the last change before a release, so that its revert comes first and
 -- refuses, while months are stored, before anything has been taken away.
 

@@ -14,15 +14,19 @@ CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_control (
     stale_rows BIGINT NOT NULL DEFAULT 0,
     baseline_rows BIGINT,
     baseline_aum NUMERIC,
+    writer TEXT,
     closed_at TIMESTAMPTZ,
     closed_by TEXT,
     close_note TEXT,
+    closed_rows BIGINT,
+    closed_aum NUMERIC,
+    closed_sha256 TEXT,
     CONSTRAINT chk_control_month_end CHECK (
         isfinite(snapshot_month) AND extract(day FROM snapshot_month + 1) = 1
     ),
     CONSTRAINT chk_control_rule CHECK (last_rule IN ('current', 'as_of')),
     CONSTRAINT chk_control_baseline CHECK (num_nulls(last_rule, baseline_rows, baseline_aum) IN (0, 3)),
-    CONSTRAINT chk_control_closed CHECK (num_nulls(closed_at, closed_by, close_note) IN (0, 3))
+    CONSTRAINT chk_control_closed CHECK (num_nulls(closed_at, closed_by, close_note, closed_rows, closed_aum, closed_sha256) IN (0, 6))
 );
 
 CALL customer.revoke_default_grants('customer.monthly_snapshot_control'::regclass);
@@ -41,12 +45,20 @@ COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_rows IS
 'Rows that the sources supported when the month was last refreshed or restated, with which the next refresh or restate is compared. NULL if the package never wrote the month, or it was discarded.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_aum IS
 'Sum of the absolute amounts of aum_balance over these rows, yuan, for the same comparison. NULL as baseline_rows.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.writer IS
+'Who changes rows of the month at this very moment, as transaction and depth of triggers: by it the package''s own writes are told from changes by hand. Nobody sees it but the transaction itself; NULL once it is committed.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_at IS
 'When the month was closed; NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_by IS
 'Role that closed the month (session_user); NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.close_note IS
 'Why the month was closed; NULL while it is open.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.closed_rows IS
+'Control total: rows of the month when it was closed; NULL while it is open.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.closed_aum IS
+'Control total: sum of aum_balance over all rows of the month when it was closed, yuan; NULL while it is open.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.closed_sha256 IS
+'Control total: sha256 over the rows of the month when it was closed, all columns but updated_at, as customer.snapshot_control_totals works it out; NULL while it is open.';
 COMMENT ON CONSTRAINT monthly_snapshot_control_pkey ON customer.monthly_snapshot_control IS
 'One row a month.';
 COMMENT ON INDEX customer.monthly_snapshot_control_pkey IS
@@ -58,6 +70,6 @@ COMMENT ON CONSTRAINT chk_control_rule ON customer.monthly_snapshot_control IS
 COMMENT ON CONSTRAINT chk_control_baseline ON customer.monthly_snapshot_control IS
 'A month that the package wrote says by which rule, and what the next write is compared with.';
 COMMENT ON CONSTRAINT chk_control_closed ON customer.monthly_snapshot_control IS
-'A closed month says when, by whom and why; an open one says nothing of it.';
+'A closed month says when, by whom, why and with which control totals; an open one says nothing of it.';
 
 COMMIT;

@@ -27,40 +27,70 @@ CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_log (
     aum_total NUMERIC,
     aum_unattributed NUMERIC,
     accepted BOOLEAN,
+    month_rows BIGINT NOT NULL,
+    month_aum NUMERIC NOT NULL,
+    month_sha256 TEXT,
     invoked_by TEXT NOT NULL,
     application_name TEXT NOT NULL,
-    CONSTRAINT chk_log_operation CHECK (operation IN ('refresh', 'restate', 'close', 'reopen', 'discard')),
+    CONSTRAINT chk_log_operation CHECK (
+        operation IN ('refresh', 'restate', 'by_hand', 'close', 'reopen', 'discard', 'adopt')
+    ),
     CONSTRAINT chk_log_rule CHECK (rule IN ('current', 'as_of')),
     CONSTRAINT chk_log_counts CHECK (
-        num_nulls(
-            rule, total, upserted, inserted, updated, unchanged, stale,
-            aum_total, aum_unattributed, accepted
-        ) = CASE WHEN operation IN ('refresh', 'restate') THEN 0 ELSE 10 END
+        num_nulls(rule, total, upserted, unchanged, stale, aum_total, aum_unattributed)
+        = CASE WHEN operation IN ('refresh', 'restate') THEN 0 ELSE 7 END
+        AND CASE
+            WHEN operation IN ('refresh', 'restate') THEN accepted IS NOT NULL
+            ELSE accepted IS NULL OR operation = 'close'
+        END
+        AND (inserted IS NOT NULL) = (operation IN ('refresh', 'restate', 'by_hand', 'adopt'))
+        AND (updated IS NOT NULL) = (operation IN ('refresh', 'restate', 'by_hand'))
+        AND (deleted IS NOT NULL) = (operation IN ('refresh', 'restate', 'by_hand', 'discard'))
+        AND (month_sha256 IS NOT NULL) = (operation = 'close')
     ),
-    CONSTRAINT chk_log_deleted CHECK (
-        (deleted IS NOT NULL) = (operation IN ('refresh', 'restate', 'discard'))
-    ),
-    CONSTRAINT chk_log_reason CHECK (operation = 'refresh' OR reason IS NOT NULL)
+    CONSTRAINT chk_log_reason CHECK (operation IN ('refresh', 'by_hand') OR reason IS NOT NULL)
 );
 
 CREATE INDEX IF NOT EXISTS idx_snapshot_log_month
     ON customer.monthly_snapshot_log (snapshot_month, log_id);
 
+-- Called under the month's lock, so that the entries of a month rise in the order of its writers.
+CREATE OR REPLACE FUNCTION customer.next_log_id(p_last_log_id bigint)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_log_id bigint := nextval('customer.monthly_snapshot_log_log_id_seq');
+BEGIN
+    IF v_log_id <= p_last_log_id THEN
+        RAISE EXCEPTION 'the next log entry would be %, and the month already has %', v_log_id, p_last_log_id
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'The sequence lags behind the log, as after a switch to a logical replica. As the owner: '
+                    'SELECT setval(''customer.monthly_snapshot_log_log_id_seq'', (SELECT max(log_id) FROM customer.monthly_snapshot_log));';
+    END IF;
+
+    RETURN v_log_id;
+END
+$$;
+
 CALL customer.revoke_default_grants('customer.monthly_snapshot_log'::regclass);
+CALL customer.revoke_default_grants('customer.next_log_id(bigint)'::regprocedure);
 CALL customer.revoke_default_grants('customer.monthly_snapshot_log_log_id_seq'::regclass);
 
 COMMENT ON TABLE customer.monthly_snapshot_log IS
-'One row for each refresh, restate, close, reopen and discard of a month that committed; what was rolled back leaves none. Written by the package''s functions.';
+'One row for each refresh, restate, close, reopen and discard of a month that committed, for each change of its rows by hand, and for each month of a table that was adopted; what was rolled back leaves none. Written by the package''s functions and triggers.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.log_id IS
 'Number of the entry, rising; gaps are calls that were rolled back.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.snapshot_month IS
 'The month, as its last day.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.operation IS
-'What was done: refresh, restate, close, reopen or discard.';
+'What was done: refresh, restate, close, reopen, discard; by_hand (somebody changed rows past the package''s functions, one entry for each month and kind of change); adopt (the month stood in the table before the package recorded changes).';
 COMMENT ON COLUMN customer.monthly_snapshot_log.rule IS
 'The rule that a refresh or restate went by: current (contracts that were current then) or as_of (contract versions that cover the last day of the month). NULL for others.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.reason IS
-'Why, in the caller''s words. NULL for a refresh.';
+'Why, in the caller''s words. NULL for a refresh and a change by hand.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.started_at IS
 'Wall clock when the call began, before it waited for the month''s lock.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.finished_at IS
@@ -70,9 +100,9 @@ COMMENT ON COLUMN customer.monthly_snapshot_log.total IS
 COMMENT ON COLUMN customer.monthly_snapshot_log.upserted IS
 'Rows written: inserted + updated + stale rows that were brought up to date. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.inserted IS
-'Rows that were new in the month. NULL but for refresh and restate.';
+'Rows that were new in the month; for adopt, those that stood there. NULL for close, reopen and discard.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.updated IS
-'Supported rows of which some value changed. NULL but for refresh and restate.';
+'Rows of which some value changed; for refresh and restate, supported ones. NULL but for refresh, restate and by_hand.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.unchanged IS
 'Supported rows found right and left untouched. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.stale IS
@@ -84,11 +114,21 @@ COMMENT ON COLUMN customer.monthly_snapshot_log.aum_total IS
 COMMENT ON COLUMN customer.monthly_snapshot_log.aum_unattributed IS
 '期末资产规模 of the month that no supported row carries, in yuan, 2 decimals. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.accepted IS
-'Whether the month looked implausible, and was written all the same because the caller had set customer.accept_implausible. NULL but for refresh and restate.';
+'Whether the month looked implausible, and was written all the same because the caller had set customer.accept_implausible; for close TRUE if validation found errors in it, NULL if none. NULL for others.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.month_rows IS
+'Control total: rows that the entry left in the month, stale ones included. A change by hand takes those of the entry before it and adds what it changed, so that what was changed past the triggers stays in sight.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.month_aum IS
+'Control total: sum of aum_balance over these rows, yuan.';
+COMMENT ON COLUMN customer.monthly_snapshot_log.month_sha256 IS
+'Control total of a close: sha256 over these rows, all columns but updated_at, as customer.snapshot_control_totals works it out. NULL for others.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.invoked_by IS
 'Role that called, as it logged in (session_user).';
 COMMENT ON COLUMN customer.monthly_snapshot_log.application_name IS
 'application_name of the calling session; empty if it set none.';
+COMMENT ON FUNCTION customer.next_log_id(bigint) IS
+'Internal: draws the number of the next log entry for a month, whose lock the caller holds.
+p_last_log_id: the newest entry of the month; NULL if there is none.
+SQLSTATE 55000: the sequence lags behind the log; the hint says how to set it.';
 COMMENT ON SEQUENCE customer.monthly_snapshot_log_log_id_seq IS
 'Numbers the entries of customer.monthly_snapshot_log.';
 COMMENT ON CONSTRAINT monthly_snapshot_log_pkey ON customer.monthly_snapshot_log IS
@@ -96,13 +136,11 @@ COMMENT ON CONSTRAINT monthly_snapshot_log_pkey ON customer.monthly_snapshot_log
 COMMENT ON INDEX customer.monthly_snapshot_log_pkey IS
 'Finds an entry by its number.';
 COMMENT ON CONSTRAINT chk_log_operation ON customer.monthly_snapshot_log IS
-'The operations are refresh, restate, close, reopen and discard.';
+'The operations are refresh, restate, by_hand, close, reopen, discard and adopt.';
 COMMENT ON CONSTRAINT chk_log_rule ON customer.monthly_snapshot_log IS
 'The rules are current and as_of.';
 COMMENT ON CONSTRAINT chk_log_counts ON customer.monthly_snapshot_log IS
-'Refresh and restate count their rows and say by which rule; the others have none to count.';
-COMMENT ON CONSTRAINT chk_log_deleted ON customer.monthly_snapshot_log IS
-'What can remove rows says how many.';
+'Each operation counts what it can count, and nothing else.';
 COMMENT ON CONSTRAINT chk_log_reason ON customer.monthly_snapshot_log IS
 'Whoever restates, closes, reopens or discards a month says why.';
 COMMENT ON INDEX customer.idx_snapshot_log_month IS

@@ -30,26 +30,34 @@ BEGIN
                 HINT = 'It can be refreshed and restated as it is. Closed months: SELECT snapshot_month FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL;';
     END IF;
 
+    v_log_id := customer.next_log_id(v_control.last_log_id);
+
     INSERT INTO customer.monthly_snapshot_log (
-        snapshot_month, operation, reason, started_at, finished_at, invoked_by, application_name
+        log_id, snapshot_month, operation, reason, started_at, finished_at, month_rows, month_aum, invoked_by, application_name
     )
+    OVERRIDING SYSTEM VALUE
     VALUES (
+        v_log_id,
         v_month,
         'reopen',
         p_reason,
         v_started_at,
         clock_timestamp(),
+        v_control.closed_rows,
+        v_control.closed_aum,
         session_user,
         current_setting('application_name')
-    )
-    RETURNING log_id INTO STRICT v_log_id;
+    );
 
     UPDATE customer.monthly_snapshot_control
     SET
         last_log_id = v_log_id,
         closed_at = NULL,
         closed_by = NULL,
-        close_note = NULL
+        close_note = NULL,
+        closed_rows = NULL,
+        closed_aum = NULL,
+        closed_sha256 = NULL
     WHERE snapshot_month = v_month;
 
     RETURN jsonb_build_object(

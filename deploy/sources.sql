@@ -650,6 +650,68 @@ COMMENT ON FUNCTION customer.check_snapshot_sources() IS
 'Internal: raises an error unless each table and column that the package reads is there, with the type that it had when the package was deployed. What reads the sources calls it first, because a renamed table would be an error without a remedy, and another type would be taken without a word.
 SQLSTATE 55000: something changed; the message says what, the hint which command mends it. 42501: a table may not be read any more.';
 
+CREATE OR REPLACE FUNCTION customer.check_snapshot_sources_are_seen()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_rewritten text;
+BEGIN
+    -- TRUNCATE does not wait for older snapshots: to one, the table is empty, whatever was loaded
+    -- since. It gives the table a new file, and the catalog as that snapshot sees it has the old one.
+    -- So it is where another table took its name, or a partition was detached or dropped.
+    WITH RECURSIVE source AS (
+        SELECT DISTINCT
+            table_name,
+            table_name::regclass::oid AS oid
+        FROM customer.source_columns()
+    ),
+    part AS (
+        SELECT
+            table_name,
+            oid,
+            oid AS source_oid
+        FROM source
+        UNION
+        SELECT
+            part.table_name,
+            child.inhrelid,
+            part.source_oid
+        FROM part
+        JOIN pg_inherits AS child
+            ON child.inhparent = part.oid
+    )
+    SELECT string_agg(DISTINCT part.table_name, ', ')
+    INTO v_rewritten
+    FROM part
+    LEFT JOIN pg_class AS seen
+        ON seen.oid = part.oid
+    WHERE seen.oid IS NULL
+        OR nullif(seen.relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(part.oid)
+        OR (part.oid = part.source_oid AND seen.relname <> (parse_ident(part.table_name))[2])
+        OR (
+            part.oid <> part.source_oid
+            AND seen.relispartition
+            AND part.source_oid NOT IN (SELECT relid FROM pg_partition_ancestors(part.oid))
+        );
+
+    IF v_rewritten IS NOT NULL THEN
+        RAISE EXCEPTION 'source tables were emptied, rewritten or exchanged after this transaction''s snapshot was taken: %', customer.for_client(v_rewritten)
+            USING
+                ERRCODE = 'serialization_failure',
+                HINT = 'What was loaded into them since cannot be seen. Run the transaction again.';
+    END IF;
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.check_snapshot_sources_are_seen()'::regprocedure);
+
+COMMENT ON FUNCTION customer.check_snapshot_sources_are_seen() IS
+'Internal: raises an error if a source table, or a part of it, was truncated, rewritten or exchanged after the caller''s snapshot was taken (REPEATABLE READ and SERIALIZABLE, or a statement that waited for it), because such a snapshot sees it empty. Called after the sources were read, when nobody can do that to them any more. Tables below a view are not looked at.
+SQLSTATE 40001: run the transaction again.';
+
 -- --- Reading them ---------------------------------------------------------------------------
 
 -- Here and nowhere else stand the columns' names, the casts and the mark of a current contract.
@@ -857,6 +919,45 @@ COMMENT ON FUNCTION customer.source_customers() IS
 'Internal: the customers of the platform. Raises what reading the table raises.';
 COMMENT ON FUNCTION customer.source_product_lines() IS
 'Internal: the product lines of the platform. Raises what reading the table raises.';
+
+-- Whether a table has the column is not for the package to demand, and so it is looked for in each row:
+-- where the package may read whole rows.
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_late_changes(p_day date)
+RETURNS TABLE (company_id varchar, product_line_code varchar)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        company_id COLLATE "C",
+        product_line_code COLLATE "C"
+    FROM %s AS version
+    WHERE valid_from::date <= p_day
+        AND valid_to::date >= p_day
+        AND valid_to < '9999-12-31'
+        AND %s
+$body$,
+        :'contracts',
+        CASE
+            WHEN has_table_privilege(:'contracts', 'SELECT') THEN
+                -- As text, so that no value of a column of another type is an error.
+                $late$(to_jsonb(version) ->> 'updated_at') ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
+        AND left(to_jsonb(version) ->> 'updated_at', 10) COLLATE "C" > to_char(valid_to::date, 'YYYY-MM-DD')$late$
+            -- Whole rows are not for the package to read.
+            ELSE 'FALSE'
+        END
+    )
+)
+\gexec
+
+CALL customer.revoke_default_grants('customer.source_late_changes(date)'::regprocedure);
+
+COMMENT ON FUNCTION customer.source_late_changes(date) IS
+'Internal: contract versions that cover a day, have ended, and were changed after their last day (be it only to end them), if the platform''s contracts have a column updated_at and the owner of the package may read whole rows of them: what they say of that day may be of later. The day of a change is that of the session''s TimeZone. Raises what reading the table raises.';
 
 -- Over the columns as they are, so that validation can hold against them what the functions make of them.
 SELECT format(

@@ -2,6 +2,8 @@
 -- requires: sources
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_log
+-- requires: monthly_status_history
+-- requires: snapshot_rows_after
 -- requires: snapshot_month_of
 -- requires: lock_open_snapshot_month
 -- requires: setting_is_on
@@ -64,12 +66,15 @@ DECLARE
     v_aum_unattributed numeric;
     v_newest_month date;
     v_log_id bigint;
+    v_keeps_history boolean;
 BEGIN
     -- Before anything is read, so that all that is read is at least as new as
     -- what the last holder of the lock committed.
     v_control := customer.lock_open_snapshot_month(v_month);
 
     PERFORM customer.check_snapshot_sources();
+
+    v_log_id := customer.next_log_id(v_control.last_log_id);
 
     -- A restated month keeps its rule: by the contracts of today it would no longer be
     -- what it was restated to be.
@@ -89,8 +94,13 @@ BEGIN
         v_baseline_aum := v_control.baseline_aum;
     END IF;
 
-    -- The guard's triggers leave it to this function to count what it leaves behind.
-    PERFORM set_config('customer.snapshot_writer', concat_ws(' ', pg_current_xact_id(), v_month_label, pg_trigger_depth()), TRUE);
+    -- The first fill of a month replaces nothing.
+    v_keeps_history := v_control.last_log_id IS NOT NULL OR v_baseline_month IS NOT DISTINCT FROM v_month;
+
+    -- By this the guard's triggers tell the statement from a change by hand.
+    UPDATE customer.monthly_snapshot_control
+    SET writer = concat_ws(' ', pg_current_xact_id(), pg_trigger_depth())
+    WHERE snapshot_month = v_month;
 
     -- Keys and names are compared and sorted as bytes, whatever collations the sources'
     -- columns have: that is exact, and two collations never meet.
@@ -372,6 +382,63 @@ BEGIN
             plan_count = EXCLUDED.plan_count,
             updated_at = EXCLUDED.updated_at
     ),
+    replaced AS (
+        INSERT INTO customer.monthly_status_history (
+            snapshot_month,
+            log_id,
+            company_id,
+            product_line_code,
+            operation,
+            product_line_name,
+            is_strategic,
+            is_existing,
+            is_new,
+            is_winning_this_year,
+            is_churned_this_year,
+            aum_balance,
+            plan_count,
+            updated_at
+        )
+        SELECT
+            v_month,
+            v_log_id,
+            event.company_id,
+            event.product_line_code,
+            CASE
+                WHEN event.is_deleted THEN 'delete'
+                WHEN before.plan_count IS NULL THEN 'insert'
+                ELSE 'update'
+            END,
+            before.product_line_name,
+            before.is_strategic,
+            before.is_existing,
+            before.is_new,
+            before.is_winning_this_year,
+            before.is_churned_this_year,
+            before.aum_balance,
+            before.plan_count,
+            before.updated_at
+        FROM (
+            SELECT
+                company_id,
+                product_line_code,
+                FALSE AS is_deleted
+            FROM changed
+            UNION ALL
+            SELECT
+                company_id,
+                product_line_code,
+                TRUE
+            FROM unsupported
+            WHERE NOT is_stale
+        ) AS event
+        LEFT JOIN customer.fct_customer_business_monthly_status AS before
+            ON before.snapshot_month = v_month
+            AND before.company_id = event.company_id
+            AND before.product_line_code = event.product_line_code
+        WHERE v_keeps_history
+            AND NOT EXISTS (SELECT 1 FROM unfit)
+    ),
     detail_total AS (
         SELECT
             coalesce(sum(aum), 0) AS aum,
@@ -404,6 +471,7 @@ BEGIN
         count(*) FILTER (WHERE NOT is_inserted AND NOT is_updated) AS unchanged,
         (SELECT count(*) FROM unsupported WHERE is_stale) AS stale,
         (SELECT count(*) FROM unsupported WHERE is_stale AND is_updated) AS stale_updated,
+        (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) AS stale_aum,
         (SELECT count(*) FROM deleted) AS deleted,
         (SELECT sum(aum_balance) FROM deleted) AS deleted_aum,
         coalesce(sum(aum_balance), 0.00) AS aum_total,
@@ -442,7 +510,8 @@ BEGIN
     FROM compared
     WHERE is_supported;
 
-    PERFORM set_config('customer.snapshot_writer', '', TRUE);
+    -- Only now are all tables locked that were read, partitions included.
+    PERFORM customer.check_snapshot_sources_are_seen();
 
     v_aum_unattributed := round(v_count.detail_aum - v_count.attributed_aum, 2);
 
@@ -587,6 +656,7 @@ BEGIN
     END IF;
 
     INSERT INTO customer.monthly_snapshot_log (
+        log_id,
         snapshot_month,
         operation,
         rule,
@@ -603,10 +673,14 @@ BEGIN
         aum_total,
         aum_unattributed,
         accepted,
+        month_rows,
+        month_aum,
         invoked_by,
         application_name
     )
+    OVERRIDING SYSTEM VALUE
     VALUES (
+        v_log_id,
         v_month,
         p_operation,
         v_rule,
@@ -623,20 +697,35 @@ BEGIN
         v_count.aum_total,
         v_aum_unattributed,
         v_is_accepted,
+        v_count.total + v_count.stale,
+        v_count.aum_total + v_count.stale_aum,
         session_user,
         current_setting('application_name')
+    );
+
+    -- A trigger of others may have changed rows of the month while they were written, with an entry
+    -- of its own: what that left is known only now.
+    UPDATE customer.monthly_snapshot_log AS entry
+    SET (month_rows, month_aum) = (
+        SELECT
+            totals.row_count,
+            totals.aum
+        FROM customer.snapshot_control_totals(v_month, entry.log_id) AS totals
     )
-    RETURNING log_id INTO STRICT v_log_id;
+    WHERE entry.snapshot_month = v_month
+        AND entry.log_id > v_log_id;
 
     -- Always a new row version, also where nothing changed: by it an older
     -- snapshot is told from a newer one when the row is locked.
     UPDATE customer.monthly_snapshot_control
     SET
         last_rule = v_rule,
-        last_log_id = v_log_id,
+        last_log_id = greatest(last_log_id, v_log_id),
         stale_rows = v_count.stale,
         baseline_rows = v_count.total,
-        baseline_aum = v_absolute_aum
+        baseline_aum = v_absolute_aum,
+        -- That of a caller whose trigger this was called from.
+        writer = v_control.writer
     WHERE snapshot_month = v_month;
 
     RAISE NOTICE 'snapshot of %: % rows, % inserted, % updated, % unchanged, % stale, % deleted; AUM % yuan, % unattributed',

@@ -23,24 +23,28 @@ DECLARE
     v_holds_rows boolean;
     v_dependents text;
 BEGIN
-    SELECT string_agg(DISTINCT format('%s over %s', ev_class::regclass, refobjid::regclass), E'\n    ')
+    SELECT string_agg(DISTINCT format('%s over %s', ev_class::regclass, pg_describe_object(refclassid, refobjid, 0)), E'\n    ')
     INTO v_dependents
     FROM pg_depend
     JOIN pg_rewrite
         ON pg_rewrite.oid = objid
     WHERE classid = 'pg_rewrite'::regclass
-        AND refclassid = 'pg_class'::regclass
         AND ev_class <> refobjid
         AND ev_class IS DISTINCT FROM to_regclass('customer.monthly_status_trend')
         AND refobjid IN (
             to_regclass('customer.fct_customer_business_monthly_status'),
             to_regclass('customer.monthly_snapshot_control'),
             to_regclass('customer.monthly_snapshot_log'),
-            to_regclass('customer.monthly_status_trend')
+            to_regclass('customer.monthly_status_history'),
+            to_regclass('customer.monthly_status_trend'),
+            to_regprocedure('customer.period_to_snapshot_month(text)'),
+            to_regprocedure('customer.validate_monthly_snapshot(date)'),
+            to_regprocedure('customer.monthly_status_as_at(date, bigint)'),
+            to_regprocedure('customer.published_changes(date)')
         );
 
     IF v_dependents IS NOT NULL THEN
-        RAISE EXCEPTION E'views of others would keep the package''s tables from being dropped:\n    %', v_dependents
+        RAISE EXCEPTION E'views of others would keep the package from being dropped:\n    %', v_dependents
             USING
                 ERRCODE = 'dependent_objects_still_exist',
                 HINT = 'Drop these views first. Nothing has been reverted but changes after this one, if there were any.';
@@ -54,7 +58,8 @@ BEGIN
         'customer.fct_customer_business_monthly_status',
         -- What a check before a load asked about is no state worth keeping.
         'customer.monthly_snapshot_control WHERE last_log_id IS NOT NULL OR closed_at IS NOT NULL',
-        'customer.monthly_snapshot_log'
+        'customer.monthly_snapshot_log',
+        'customer.monthly_status_history'
     ]
     LOOP
         -- Someone may have dropped it by hand: then there is nothing to keep.

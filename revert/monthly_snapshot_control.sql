@@ -22,12 +22,14 @@ SELECT
 
     DO $$
     BEGIN
-        -- What a check before a load asked about is no state worth keeping.
+        -- What a check before a load asked about is no state worth keeping, nor is the number of an
+        -- entry in a log that is gone: only one that says what adopting noted goes by itself.
         IF EXISTS (
             SELECT
             FROM customer.monthly_snapshot_control
-            WHERE last_log_id IS NOT NULL
+            WHERE last_rule IS NOT NULL
                 OR closed_at IS NOT NULL
+                OR (last_log_id IS NOT NULL AND to_regclass('customer.monthly_snapshot_log') IS NOT NULL)
         ) THEN
             RAISE EXCEPTION 'table customer.monthly_snapshot_control holds rows, and reverting would drop them'
                 USING

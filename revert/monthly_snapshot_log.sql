@@ -22,7 +22,12 @@ SELECT
 
     DO $$
     BEGIN
-        IF EXISTS (SELECT FROM customer.monthly_snapshot_log) THEN
+        -- What is noted of months that stood in the table before is noted again by deploying again.
+        IF EXISTS (
+            SELECT
+            FROM customer.monthly_snapshot_log
+            WHERE operation <> 'adopt'
+        ) THEN
             RAISE EXCEPTION 'table customer.monthly_snapshot_log holds rows, and reverting would drop them'
                 USING
                     ERRCODE = 'object_not_in_prerequisite_state',
@@ -33,6 +38,7 @@ SELECT
     $$;
 \endif
 
+DROP FUNCTION IF EXISTS customer.next_log_id(bigint);
 DROP TABLE IF EXISTS customer.monthly_snapshot_log;
 
 COMMIT;

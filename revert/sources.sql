@@ -3,6 +3,7 @@
 
 BEGIN;
 
+DROP FUNCTION IF EXISTS customer.source_late_changes(date);
 DROP FUNCTION IF EXISTS customer.source_control_totals(date, date, date);
 DROP FUNCTION IF EXISTS customer.source_types();
 DROP FUNCTION IF EXISTS customer.source_contracts();
@@ -11,6 +12,7 @@ DROP FUNCTION IF EXISTS customer.source_losses();
 DROP FUNCTION IF EXISTS customer.source_aum();
 DROP FUNCTION IF EXISTS customer.source_customers();
 DROP FUNCTION IF EXISTS customer.source_product_lines();
+DROP FUNCTION IF EXISTS customer.check_snapshot_sources_are_seen();
 DROP FUNCTION IF EXISTS customer.check_snapshot_sources();
 DROP FUNCTION IF EXISTS customer.for_client(text);
 DROP FUNCTION IF EXISTS customer.missing_snapshot_sources();

@@ -7,8 +7,8 @@
 -- operator  refreshing a month by hand (scripts/refresh_snapshot.py)
 -- restater  restating months gone by (sql/backfill.sql), discarding what was written by mistake
 -- closer    closing and reopening months
--- reader    BI: reading the snapshot, its trend, its log and the state of each month, and
---           checking a month
+-- reader    BI: reading the snapshot, its trend, its log, its history and the state of each
+--           month, checking a month, and what was published of it
 --
 -- Each is a grant of its own; one role may be named for several. A role that is not named
 -- is left alone, and running this again changes nothing. It only grants: to take something
@@ -99,9 +99,14 @@ BEGIN;
         customer.fct_customer_business_monthly_status,
         customer.monthly_status_trend,
         customer.monthly_snapshot_control,
-        customer.monthly_snapshot_log
+        customer.monthly_snapshot_log,
+        customer.monthly_status_history
     TO :"reader";
-    GRANT EXECUTE ON FUNCTION customer.validate_monthly_snapshot(date) TO :"reader";
+    GRANT EXECUTE ON FUNCTION
+        customer.validate_monthly_snapshot(date),
+        customer.monthly_status_as_at(date, bigint),
+        customer.published_changes(date)
+    TO :"reader";
 \endif
 
 COMMIT;

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.close_snapshot_month(date, text)',
-    'b9cc176d85c199415a57fb91f1313179e0b63a2b90eb83ac98342302e68b0ab6',
+    'a9836a8734c18a830098d8e2ddcceb4f7a994ce89415ee66445efa0080b07df6',
     'close_snapshot_month',
     p_is_internal => FALSE
 );

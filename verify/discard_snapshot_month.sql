@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.discard_snapshot_month(date, text)',
-    '741d57fd025d712d2f81ab3dd9e31c2eae47ecbf16b921bbe0532cc0f2d4ee3b',
+    '78ddae3ac93d3871cabc0e70be0dafd9979a8d1f92665547f0a12e2c0f59140b',
     'discard_snapshot_month',
     p_is_internal => FALSE
 );

@@ -8,7 +8,7 @@ SET LOCAL quote_all_identifiers = off;
 
 CALL customer.verify_function(
     'customer.guard_closed_months()',
-    'c73f31ed43d80883c256135d980a30f3c7b99ff382aa838e272e383e2d845b83',
+    '004ba867ca045904558fd66543f7054bd0a7cfa0ec55627b3609cdd7a335c20a',
     'guard_closed_months',
     p_is_internal => TRUE
 );
@@ -16,6 +16,8 @@ CALL customer.verify_function(
 DO $$
 DECLARE
     v_expected CONSTANT text[] := ARRAY[
+        'CREATE TRIGGER trg_snapshot_guard_before BEFORE INSERT OR DELETE OR UPDATE ON customer.fct_customer_business_monthly_status'
+        ' FOR EACH STATEMENT EXECUTE FUNCTION customer.guard_closed_months(), with comment',
         'CREATE TRIGGER trg_snapshot_guard_insert AFTER INSERT ON customer.fct_customer_business_monthly_status'
         ' REFERENCING NEW TABLE AS new_row FOR EACH STATEMENT EXECUTE FUNCTION customer.guard_closed_months(), with comment',
         'CREATE TRIGGER trg_snapshot_guard_update AFTER UPDATE ON customer.fct_customer_business_monthly_status'

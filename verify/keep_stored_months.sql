@@ -6,5 +6,6 @@ BEGIN;
 SELECT FROM customer.fct_customer_business_monthly_status WHERE FALSE;
 SELECT FROM customer.monthly_snapshot_control WHERE FALSE;
 SELECT FROM customer.monthly_snapshot_log WHERE FALSE;
+SELECT FROM customer.monthly_status_history WHERE FALSE;
 
 ROLLBACK;

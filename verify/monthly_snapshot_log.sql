@@ -6,6 +6,13 @@ BEGIN;
 SET LOCAL search_path = pg_catalog;
 SET LOCAL quote_all_identifiers = off;
 
+CALL customer.verify_function(
+    'customer.next_log_id(bigint)',
+    '71fee100a490be5cb1f936d3425e12f2a6968de4a45593daab64d34b78a0c813',
+    'monthly_snapshot_log',
+    p_is_internal => TRUE
+);
+
 DO $$
 DECLARE
     v_table CONSTANT regclass := to_regclass('customer.monthly_snapshot_log');
@@ -28,17 +35,23 @@ DECLARE
         'column aum_total numeric, with comment',
         'column aum_unattributed numeric, with comment',
         'column accepted boolean, with comment',
+        'column month_rows bigint NOT NULL, with comment',
+        'column month_aum numeric NOT NULL, with comment',
+        'column month_sha256 text, with comment',
         'column invoked_by text NOT NULL, with comment',
         'column application_name text NOT NULL, with comment',
-        'constraint chk_log_operation CHECK ((operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''close''::text, ''reopen''::text, ''discard''::text]))), with comment',
+        'constraint chk_log_operation CHECK ((operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''by_hand''::text, ''close''::text, ''reopen''::text, ''discard''::text, ''adopt''::text]))), with comment',
         'constraint chk_log_rule CHECK ((rule = ANY (ARRAY[''current''::text, ''as_of''::text]))), with comment',
-        'constraint chk_log_counts CHECK ((num_nulls(rule, total, upserted, inserted, updated, unchanged, stale, aum_total, aum_unattributed, accepted) =
+        'constraint chk_log_counts CHECK (((num_nulls(rule, total, upserted, unchanged, stale, aum_total, aum_unattributed) =
 CASE
     WHEN (operation = ANY (ARRAY[''refresh''::text, ''restate''::text])) THEN 0
-    ELSE 10
-END)), with comment',
-        'constraint chk_log_deleted CHECK (((deleted IS NOT NULL) = (operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''discard''::text])))), with comment',
-        'constraint chk_log_reason CHECK (((operation = ''refresh''::text) OR (reason IS NOT NULL))), with comment',
+    ELSE 7
+END) AND
+CASE
+    WHEN (operation = ANY (ARRAY[''refresh''::text, ''restate''::text])) THEN (accepted IS NOT NULL)
+    ELSE ((accepted IS NULL) OR (operation = ''close''::text))
+END AND ((inserted IS NOT NULL) = (operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''by_hand''::text, ''adopt''::text]))) AND ((updated IS NOT NULL) = (operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''by_hand''::text]))) AND ((deleted IS NOT NULL) = (operation = ANY (ARRAY[''refresh''::text, ''restate''::text, ''by_hand''::text, ''discard''::text]))) AND ((month_sha256 IS NOT NULL) = (operation = ''close''::text)))), with comment',
+        'constraint chk_log_reason CHECK (((operation = ANY (ARRAY[''refresh''::text, ''by_hand''::text])) OR (reason IS NOT NULL))), with comment',
         'constraint monthly_snapshot_log_pkey PRIMARY KEY (log_id), with comment',
         'CREATE UNIQUE INDEX monthly_snapshot_log_pkey ON customer.monthly_snapshot_log USING btree (log_id), with comment',
         'CREATE INDEX idx_snapshot_log_month ON customer.monthly_snapshot_log USING btree (snapshot_month, log_id), with comment',

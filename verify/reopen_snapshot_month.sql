@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.reopen_snapshot_month(date, text)',
-    '20d8eff32c98968aebf0ea331b4ff36126fd03196e534a8e0b83b295ed4f6f1f',
+    '6e9eb53041861e6f7ed058ed94d00e48f3fbc9c24f7729134ac46614ae5939a7',
     'reopen_snapshot_month',
     p_is_internal => FALSE
 );

@@ -23,6 +23,7 @@ BEGIN
             ('customer.verify_function(text,text,text,boolean)', TRUE, '67daf468f3b3ea43a08816323d35272419c28da45e75d3c043bf31016c497444', NULL),
             ('customer.missing_snapshot_sources()', FALSE, 'd625ae45286b8ee5288e3f9587e2e98c0e2538ee5ac9ddd302f6fcbb8c2ef1f2', NULL),
             ('customer.check_snapshot_sources()', TRUE, 'e476a6183d871fb3f66bef4a4e1698ad49b9cfb30e16e062e8f667ae12c20252', NULL),
+            ('customer.check_snapshot_sources_are_seen()', TRUE, '490867e9bf15600795223de6716b08b74bdc86381de53cff8156230abadf0a10', NULL),
             ('customer.for_client(text)', TRUE, '9b6820cb876884ce098affb2ed3ed10afa5f6ff5b0ad5f18274ccecf542546b7', NULL),
             ('customer.source_columns()', TRUE, NULL, 'TABLE("position" integer, source text, table_name text, '
                 'column_name text, kind text, type_name text) i'),
@@ -36,6 +37,7 @@ BEGIN
                 'product_line_code character varying, as_of date, amount numeric) s'),
             ('customer.source_customers()', TRUE, NULL, 'TABLE(company_id character varying) s'),
             ('customer.source_product_lines()', TRUE, NULL, 'TABLE(product_line_code character varying) s'),
+            ('customer.source_late_changes(date)', TRUE, NULL, 'TABLE(company_id character varying, product_line_code character varying) s'),
             ('customer.source_control_totals(date,date,date)', TRUE, NULL, 'TABLE(contracts bigint, awards bigint, '
                 'losses bigint, details bigint, amount numeric) s')
     ),
@@ -115,6 +117,7 @@ BEGIN
     PERFORM FROM customer.source_aum() LIMIT 0;
     PERFORM FROM customer.source_customers() LIMIT 0;
     PERFORM FROM customer.source_product_lines() LIMIT 0;
+    PERFORM FROM customer.source_late_changes('2026-01-31') LIMIT 0;
     PERFORM FROM customer.source_control_totals('2026-01-01', '2026-01-31', '2026-12-31') LIMIT 0;
 END
 $$;

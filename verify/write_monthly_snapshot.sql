@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    'cee76811a6ae6e5a061f5a61a4bfb72ba8262008cd1078caea5b1a87939b14da',
+    '532e59caa9080d872f5fffcbf3bc80bcf99aff943b56333384ea78ba3d82c07b',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

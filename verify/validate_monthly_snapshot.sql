@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.validate_monthly_snapshot(date)',
-    '68d819df67080300e907fde72b9301502f828b9d441f409258b45fab995b0cd9',
+    'd8c52533c8ad3f2e2b6fb3f69312e62de3d624a8001a7b73902da97f314d6252',
     'validate_monthly_snapshot',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(52);
+SELECT plan(70);
 
 \ir fixture.psql
 
@@ -144,6 +144,10 @@ SELECT throws_ok(
 
 -- CHECK: control and log say what makes sense
 
+CREATE TEMPORARY TABLE closing (name, value) AS VALUES
+    ('closed_at', 'CURRENT_TIMESTAMP'), ('closed_by', '''ann'''), ('close_note', '''published'''),
+    ('closed_rows', '1'), ('closed_aum', '0'), ('closed_sha256', '''f0''');
+
 SELECT throws_ok(
     $$ UPDATE customer.monthly_snapshot_control SET last_rule = 'refresh', baseline_rows = 0, baseline_aum = 0 $$,
     '23514',
@@ -169,70 +173,99 @@ SELECT lives_ok(
 );
 
 SELECT throws_ok(
-    format('UPDATE customer.monthly_snapshot_control SET %s', assignments),
+    format(
+        'UPDATE customer.monthly_snapshot_control SET %s, %s = NULL',
+        (SELECT string_agg(format('%s = %s', name, value), ', ') FROM closing WHERE closing.name <> lacking.name),
+        name
+    ),
     '23514',
     'new row for relation "monthly_snapshot_control" violates check constraint "chk_control_closed"',
-    format('a month closed without %s is refused', lacking)
+    format('a month closed without %s is refused', name)
 )
-FROM (VALUES
-    ('closed_by = ''ann'', close_note = ''published''', 'a time'),
-    ('closed_at = CURRENT_TIMESTAMP, close_note = ''published''', 'a name'),
-    ('closed_at = CURRENT_TIMESTAMP, closed_by = ''ann''', 'a note')
-) AS incomplete (assignments, lacking);
+FROM closing AS lacking;
 
--- One count stands for all ten, but for deleted.
-CREATE FUNCTION pg_temp.insert_log(p_operation text, p_rule text, p_reason text, p_count integer, p_deleted integer)
+-- One count stands for the eight that only refresh and restate have.
+CREATE FUNCTION pg_temp.insert_log(
+    p_operation text, p_rule text, p_reason text, p_count integer, p_inserted integer, p_updated integer, p_deleted integer, p_sha256 text
+)
 RETURNS void
 LANGUAGE sql
 AS $$
     INSERT INTO customer.monthly_snapshot_log (
         snapshot_month, operation, rule, reason, started_at, finished_at,
-        total, upserted, inserted, updated, unchanged, stale, aum_total, aum_unattributed, accepted,
-        deleted, invoked_by, application_name
+        total, upserted, unchanged, stale, aum_total, aum_unattributed, accepted,
+        inserted, updated, deleted, month_rows, month_aum, month_sha256, invoked_by, application_name
     )
     VALUES (
         '2026-01-31', p_operation, p_rule, p_reason, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP,
-        p_count, p_count, p_count, p_count, p_count, p_count, p_count, p_count, p_count > 0,
-        p_deleted, 'ann', ''
+        p_count, p_count, p_count, p_count, p_count, p_count, p_count > 0,
+        p_inserted, p_updated, p_deleted, 0, 0, p_sha256, 'ann', ''
     )
 $$;
 
-SELECT lives_ok(
-    format('SELECT pg_temp.insert_log(%L, %L, %L, %L, %L)', operation, rule, reason, any_count, deleted),
-    format('the log takes a %s', operation)
+SELECT is(
+    array_to_string((pg_temp.error_of(format(
+        'SELECT pg_temp.insert_log(%L, %L, %L, %L, %L, %L, %L, %L)', operation, rule, reason, any_count, inserted, updated, deleted, sha256
+    )))[1:2], ': '),
+    coalesce('23514: new row for relation "monthly_snapshot_log" violates check constraint "' || violated || '"', 'no error'),
+    format('the log %s %s', CASE WHEN violated IS NULL THEN 'takes' ELSE 'refuses' END, what)
 )
 FROM (VALUES
-    ('refresh', 'current', NULL,           1,    0),
-    ('restate', 'as_of',   'a correction', 1,    1),
-    ('close',   NULL,      'published',    NULL, NULL),
-    ('reopen',  NULL,      'an error',     NULL, NULL),
-    ('discard', NULL,      'a mistake',    NULL, 1)
-) AS good (operation, rule, reason, any_count, deleted);
+    ('refresh', 'current', NULL,           1,    1,    1,    0,    NULL, NULL, 'a refresh'),
+    ('restate', 'as_of',   'a correction', 1,    1,    1,    1,    NULL, NULL, 'a restate'),
+    ('by_hand', NULL,      NULL,           NULL, 1,    1,    1,    NULL, NULL, 'a change by hand'),
+    ('close',   NULL,      'published',    NULL, NULL, NULL, NULL, 'f0', NULL, 'a close'),
+    ('reopen',  NULL,      'an error',     NULL, NULL, NULL, NULL, NULL, NULL, 'a reopen'),
+    ('discard', NULL,      'a mistake',    NULL, NULL, NULL, 1,    NULL, NULL, 'a discard'),
+    ('adopt',   NULL,      'stood there',  NULL, 1,    NULL, NULL, NULL, NULL, 'an adopt'),
+    ('delete',  NULL,      'why', NULL, NULL, NULL, NULL, NULL, 'chk_log_operation', 'an operation that is none of the seven'),
+    ('refresh', 'today',   NULL,  1,    1,    1,    1,    NULL, 'chk_log_rule',      'a rule that is none of the two'),
+    ('refresh', 'current', NULL,  NULL, 1,    1,    1,    NULL, 'chk_log_counts',    'a refresh without counts'),
+    ('refresh', NULL,      NULL,  1,    1,    1,    1,    NULL, 'chk_log_counts',    'a refresh without a rule'),
+    ('refresh', 'current', NULL,  1,    NULL, 1,    1,    NULL, 'chk_log_counts',    'a refresh that does not say how many rows it inserted'),
+    ('by_hand', NULL,      NULL,  1,    1,    1,    1,    NULL, 'chk_log_counts',    'a change by hand with counts of the sources'),
+    ('by_hand', NULL,      NULL,  NULL, 1,    NULL, 1,    NULL, 'chk_log_counts',    'a change by hand that does not say how many rows it updated'),
+    ('adopt',   NULL,      'why', NULL, NULL, NULL, NULL, NULL, 'chk_log_counts',    'an adopt that does not say how many rows stood there'),
+    ('adopt',   NULL,      'why', NULL, 1,    1,    NULL, NULL, 'chk_log_counts',    'an adopt that updated rows'),
+    ('close',   NULL,      'why', 1,    NULL, NULL, NULL, 'f0', 'chk_log_counts',    'a close with counts'),
+    ('close',   NULL,      'why', NULL, NULL, NULL, NULL, NULL, 'chk_log_counts',    'a close without its sha256'),
+    ('reopen',  NULL,      'why', NULL, NULL, NULL, NULL, 'f0', 'chk_log_counts',    'a reopen with a sha256'),
+    ('discard', 'as_of',   'why', NULL, NULL, NULL, 1,    NULL, 'chk_log_counts',    'a discard with a rule'),
+    ('discard', NULL,      'why', NULL, NULL, NULL, NULL, NULL, 'chk_log_counts',    'a discard that does not say how many rows'),
+    ('restate', 'as_of',   'why', 1,    1,    1,    NULL, NULL, 'chk_log_counts',    'a restate that does not say how many rows it removed'),
+    ('reopen',  NULL,      'why', NULL, NULL, NULL, 1,    NULL, 'chk_log_counts',    'a reopen that removed rows'),
+    ('restate', 'as_of',   NULL,  1,    1,    1,    1,    NULL, 'chk_log_reason',    'a restate without a reason')
+) AS entry (operation, rule, reason, any_count, inserted, updated, deleted, sha256, violated, what);
 
-SELECT throws_ok(
-    format('SELECT pg_temp.insert_log(%L, %L, %L, %L, %L)', operation, rule, reason, any_count, deleted),
-    '23514',
-    format('new row for relation "monthly_snapshot_log" violates check constraint "%s"', violated),
-    format('the log refuses %s', what)
+-- CHECK: the history has all values of a row that there was, and none of one that there was not.
+SELECT is(
+    array_to_string((pg_temp.error_of(format(
+        $$ INSERT INTO customer.monthly_status_history
+           VALUES ('2026-01-31', %s, 'C1', 'PL202', %L, %s, FALSE, FALSE, FALSE, FALSE, FALSE, 0, 0, now()) $$,
+        number, operation, name
+    )))[1:2], ': '),
+    coalesce('23514: new row for relation "monthly_status_history" violates check constraint "' || violated || '"', 'no error'),
+    format('the history: %s', what)
 )
 FROM (VALUES
-    ('delete',  NULL,      'why', NULL, NULL, 'chk_log_operation', 'an operation that is none of the five'),
-    ('refresh', 'today',   NULL,  1,    1,    'chk_log_rule',      'a rule that is none of the two'),
-    ('refresh', 'current', NULL,  NULL, 1,    'chk_log_counts',    'a refresh without counts'),
-    ('refresh', NULL,      NULL,  1,    1,    'chk_log_counts',    'a refresh without a rule'),
-    ('close',   NULL,      'why', 1,    NULL, 'chk_log_counts',    'a close with counts'),
-    ('discard', 'as_of',   'why', NULL, 1,    'chk_log_counts',    'a discard with a rule'),
-    ('discard', NULL,      'why', NULL, NULL, 'chk_log_deleted',   'a discard that does not say how many rows'),
-    ('restate', 'as_of',   'why', 1,    NULL, 'chk_log_deleted',   'a restate that does not say how many rows it removed'),
-    ('reopen',  NULL,      'why', NULL, 1,    'chk_log_deleted',   'a reopen that removed rows'),
-    ('restate', 'as_of',   NULL,  1,    1,    'chk_log_reason',    'a restate without a reason')
-) AS bad (operation, rule, reason, any_count, deleted, violated, what);
+    (1, 'update', '''a''', NULL,                    'an update with its values'),
+    (2, 'delete', '''a''', NULL,                    'a delete with its values'),
+    (3, 'moved',  '''a''', 'chk_history_operation', 'no other operation'),
+    (4, 'update', 'NULL',  'chk_history_values',    'no update that lacks a value'),
+    (5, 'insert', '''a''', 'chk_history_values',    'no insert that has one')
+) AS event (number, operation, name, violated, what);
+
+SELECT lives_ok(
+    $$ INSERT INTO customer.monthly_status_history (snapshot_month, log_id, company_id, product_line_code, operation)
+       VALUES ('2026-01-31', 6, 'C1', 'PL202', 'insert') $$,
+    'the history: an insert without values'
+);
 
 SELECT throws_ok(
     $$ INSERT INTO customer.monthly_snapshot_log (
-           log_id, snapshot_month, operation, started_at, finished_at, invoked_by, application_name
+           log_id, snapshot_month, operation, started_at, finished_at, month_rows, month_aum, invoked_by, application_name
        )
-       VALUES (1, '2026-01-31', 'close', now(), now(), 'ann', '') $$,
+       VALUES (1, '2026-01-31', 'close', now(), now(), 0, 0, 'ann', '') $$,
     '428C9', NULL,
     'nobody chooses a log_id by hand'
 );

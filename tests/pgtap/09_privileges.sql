@@ -100,7 +100,8 @@ SELECT set_eq(
     'SELECT proname::text FROM package_function WHERE prosecdef',
     ARRAY[
         'refresh_monthly_snapshot', 'restate_monthly_snapshot', 'pre_etl_check', 'post_etl_hook', 'close_snapshot_month',
-        'reopen_snapshot_month', 'discard_snapshot_month', 'validate_monthly_snapshot', 'guard_closed_months'
+        'reopen_snapshot_month', 'discard_snapshot_month', 'validate_monthly_snapshot', 'guard_closed_months',
+        'monthly_status_as_at', 'published_changes'
     ],
     'these lend their owner''s rights to whoever may call them, and no others'
 );
@@ -228,11 +229,14 @@ GRANT EXECUTE ON FUNCTION
     customer.reopen_snapshot_month(date, text), customer.discard_snapshot_month(date, text)
 TO pgtap_refresher;
 
+GRANT SELECT, UPDATE ON customer.fct_customer_business_monthly_status TO pgtap_refresher;
+
 DELETE FROM customer.monthly_snapshot_log;
 
 SET LOCAL SESSION AUTHORIZATION pgtap_refresher;
 
 SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') \g /dev/null
+UPDATE customer.fct_customer_business_monthly_status SET plan_count = 9;
 SELECT customer.discard_snapshot_month('2026-01-31', 'why') \g /dev/null
 SELECT customer.refresh_monthly_snapshot('2026-01-31') \g /dev/null
 SELECT customer.close_snapshot_month('2026-01-31', 'why') \g /dev/null
@@ -253,7 +257,7 @@ SET LOCAL SESSION AUTHORIZATION DEFAULT;
 SELECT results_eq(
     'SELECT operation, invoked_by FROM customer.monthly_snapshot_log ORDER BY log_id',
     $$ VALUES
-        ('restate', 'pgtap_refresher'), ('discard', 'pgtap_refresher'), ('refresh', 'pgtap_refresher'),
+        ('restate', 'pgtap_refresher'), ('by_hand', 'pgtap_refresher'), ('discard', 'pgtap_refresher'), ('refresh', 'pgtap_refresher'),
         ('close', 'pgtap_refresher'), ('reopen', 'pgtap_refresher') $$,
     'so does the log, whatever was done'
 );

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(27);
+SELECT plan(29);
 
 \ir fixture.psql
 
@@ -41,8 +41,8 @@ SELECT is(
     ),
     ARRAY[
         'source_aum sql s', 'source_awards sql s', 'source_columns sql i', 'source_contracts sql s',
-        'source_control_totals sql s', 'source_customers sql s', 'source_losses sql s', 'source_product_lines sql s',
-        'source_types sql s'
+        'source_control_totals sql s', 'source_customers sql s', 'source_late_changes sql s', 'source_losses sql s',
+        'source_product_lines sql s', 'source_types sql s'
     ],
     'they are what PostgreSQL inlines: SQL, not volatile, not strict, without rights or settings of their own'
 );
@@ -59,6 +59,35 @@ SELECT ok(
 );
 
 RESET enable_seqscan;
+
+-- A snapshot that is older than a TRUNCATE sees an empty table, whatever was loaded since
+
+CREATE FUNCTION pg_temp.truncate(p_table text)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    EXECUTE format('TRUNCATE %s', p_table);
+END
+$$;
+
+SELECT is(
+    pg_temp.error_of(
+        $$ SELECT customer.check_snapshot_sources_are_seen()
+           FROM pg_temp.truncate('customer."当年中标", business."规模明细"') OFFSET 0 $$
+    ),
+    ARRAY[
+        '40001',
+        'source tables were emptied, rewritten or exchanged after this transaction''s snapshot was taken: business."规模明细", customer."当年中标"',
+        'What was loaded into them since cannot be seen. Run the transaction again.'
+    ],
+    'source tables that were truncated after the snapshot was taken are told'
+);
+
+SELECT lives_ok(
+    $$ SELECT pg_temp.truncate('business."规模明细"'); SELECT customer.check_snapshot_sources_are_seen() $$,
+    'those that were truncated before are in order'
+);
 
 -- No dependency but the two foreign keys
 

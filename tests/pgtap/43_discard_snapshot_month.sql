@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(18);
+SELECT plan(15);
 
 \ir fixture.psql
 
@@ -32,11 +32,8 @@ SELECT customer.discard_snapshot_month('2026-01-07', 'loaded by mistake') AS res
 SELECT is(
     :'result'::jsonb,
     jsonb_build_object(
-        'status', 'discarded',
-        'snapshot_month', '2026-01-31',
-        'log_id', (SELECT max(log_id) FROM customer.monthly_snapshot_log),
-        'warnings', jsonb_build_array(),
-        'reason', 'loaded by mistake'
+        'status', 'discarded', 'snapshot_month', '2026-01-31', 'log_id', (SELECT max(log_id) FROM customer.monthly_snapshot_log),
+        'warnings', jsonb_build_array(), 'reason', 'loaded by mistake'
     ),
     'it returns the month of the day given, the log entry and the reason'
 );
@@ -50,13 +47,8 @@ SELECT results_eq(
 SELECT is(
     pg_temp.log_entry(:'result'),
     jsonb_build_object(
-        'snapshot_month', '2026-01-31',
-        'operation', 'discard',
-        'reason', 'loaded by mistake',
-        'deleted', 3,
-        'invoked_by', session_user,
-        'application_name', current_setting('application_name'),
-        'was_timed', TRUE
+        'snapshot_month', '2026-01-31', 'operation', 'discard', 'reason', 'loaded by mistake', 'deleted', 3, 'month_rows', 0,
+        'month_aum', 0, 'invoked_by', session_user, 'application_name', current_setting('application_name'), 'was_timed', TRUE
     ),
     'the log says what was done, why, by whom and when, and how many rows went'
 );
@@ -65,12 +57,6 @@ SELECT is(
     (SELECT jsonb_strip_nulls(to_jsonb(control)) FROM customer.monthly_snapshot_control AS control WHERE snapshot_month = '2026-01-31'),
     jsonb_build_object('snapshot_month', '2026-01-31', 'last_log_id', :'result'::jsonb -> 'log_id', 'stale_rows', 0),
     'the control row keeps nothing but its newest log entry'
-);
-
-SELECT results_eq(
-    $$ SELECT operation FROM customer.monthly_snapshot_log WHERE snapshot_month = '2026-01-31' ORDER BY log_id $$,
-    $$ VALUES ('refresh'), ('restate'), ('discard') $$,
-    'the log keeps the whole story'
 );
 
 SELECT results_eq(
@@ -111,7 +97,6 @@ FROM (VALUES ('2026-04-30', 'without a control row'), ('2026-03-31', 'with a bar
 SELECT throws_ok(format('SELECT customer.%s', call), code, message, format('%s: SQLSTATE %s', call, code))
 FROM (VALUES
     ('discard_snapshot_month(''2026-01-31'', NULL)', '22004', 'the reason for discarding must not be NULL'),
-    ('discard_snapshot_month(''2026-01-31'', '' '')', '22023', 'the reason for discarding must not be blank, but is " "'),
     ('discard_snapshot_month(NULL, ''why'')', '22004', 'the snapshot month must not be NULL')
 ) AS bad (call, code, message);
 
@@ -120,14 +105,10 @@ SELECT is(pg_temp.fingerprint(), :'before', 'what is refused changes nothing');
 -- Written anew ----------------------------------------------------------------------------------------------
 
 SELECT is(
-    pg_temp.counts(customer.refresh_monthly_snapshot('2026-01-31')) - ARRAY['snapshot_month', 'aum_total', 'aum_unattributed'],
-    '{"total": 2, "upserted": 2, "inserted": 2, "updated": 0, "unchanged": 0, "stale": 0, "deleted": 0}',
-    'the next refresh fills it'
-);
-
-SELECT is(
-    (SELECT last_rule FROM customer.monthly_snapshot_control WHERE snapshot_month = '2026-01-31'), 'current',
-    'by the contracts that are current, though it was restated before'
+    customer.refresh_monthly_snapshot('2026-01-31') - ARRAY['log_id', 'warnings', 'aum_total', 'aum_unattributed'],
+    '{"status": "refreshed", "snapshot_month": "2026-01-31", "rule": "current", "accepted": false, "reason": null,
+      "total": 2, "upserted": 2, "inserted": 2, "updated": 0, "unchanged": 0, "stale": 0, "deleted": 0}',
+    'the next refresh fills it, by the contracts that are current, though it was restated before'
 );
 
 -- Rows that the package never wrote, and a written month that lost its rows, can be discarded, too.

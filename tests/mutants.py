@@ -53,6 +53,7 @@ RULES = (
 # white space. Words in braces are taken one by one, and "{}" is the same word again.
 TABLE = r"""
 == deploy/sources.sql
+WHEN has_table_privilege(:'contracts', 'SELECT') THEN | WHEN TRUE THEN
 EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM PUBLIC' | PERFORM format('REVOKE ALL ON {} %s FROM PUBLIC'
 EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM %s' | PERFORM format('REVOKE ALL ON {} %s FROM %s'
 ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN | ELSIF FALSE THEN
@@ -83,7 +84,10 @@ PERFORM convert_to(p_text, pg_client_encoding()); | ;
 ascii(letter) < 128 | ascii(letter) < 0
 (array_agg(deployed.source ORDER BY deployed.position))[1] #2 | min(deployed.source)
 valid_to = DATE '9999-12-31' | valid_to >= CURRENT_DATE | coalesce(valid_to, DATE '9999-12-31') = DATE '9999-12-31'
-valid_{from to}::date | valid_{}::date + 1
+valid_from::date #2 | valid_from::date + 1
+valid_to::date #3 | valid_to::date + 1
+COLLATE "C" > to_char( | COLLATE "C" >= to_char(
+~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' AND | IS NOT NULL AND
 "上报月份"::date #2 | "上报月份"::date + 40
 "月度"::date | "月度"::date + 1
 "期末资产规模"::numeric | round("期末资产规模"::numeric, 2)
@@ -93,6 +97,11 @@ extract(year FROM "上报月份") = extract(year FROM p_last_day) #2 | TRUE
 AND "上报月份" < p_last_event_day + 1) #2 | )
 SET LOCAL row_security = off; FOREACH | FOREACH
 WHEN insufficient_privilege | WHEN division_by_zero
+ON child.inhparent = part.oid | ON FALSE
+WHERE seen.oid IS NULL OR | WHERE
+OR nullif(seen.relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(part.oid) OR | OR
+AND seen.relname <> | AND FALSE AND seen.relname <>
+AND seen.relispartition | AND FALSE
 == deploy/setting_is_on.sql
 nullif(current_setting(p_setting, TRUE), '') | current_setting(p_setting, TRUE) | nullif(current_setting(p_setting), '')
 coalesce(v_value::boolean, p_default) | coalesce(v_value = 'on', p_default) | coalesce(v_value::boolean, TRUE) | coalesce(v_value::boolean, FALSE)
@@ -159,7 +168,8 @@ WHERE snapshot_month = v_baseline_month | WHERE FALSE
 WHERE NOT unsupported.is_stale | WHERE TRUE
 (SELECT count(*) FROM unsupported WHERE is_stale) AS stale | (SELECT count(*) FROM unsupported) AS stale
 (SELECT sum(aum_balance) FROM deleted) | 0
-coalesce(sum(aum_balance), 0.00) | coalesce(sum(attributed_aum), 0.00) | sum(aum_balance)
+coalesce(sum(aum_balance), 0.00) AS aum_total | coalesce(sum(attributed_aum), 0.00) AS aum_total | sum(aum_balance) AS aum_total
+(SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) | (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported) | 0.00
 coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) | 0.00
 coalesce(sum(attributed_aum), 0) | sum(attributed_aum) | 0
 coalesce(sum(attributed_aum) FILTER (WHERE attributed_aum < 0), 0) | 0
@@ -167,7 +177,18 @@ WHEN NOT EXISTS (SELECT 1 FROM detail) THEN | WHEN FALSE THEN | WHEN TRUE THEN
 WHERE aum_balance <> 0 | | WHERE aum_balance > 0 | WHERE aum_balance <> 0 AND snapshot_month = v_month
 sum(abs(aum_balance)) | sum(aum_balance)
 FROM compared WHERE is_supported; | FROM compared;
-PERFORM set_config('customer.snapshot_writer', '', TRUE); |
+v_control.last_log_id IS NOT NULL OR | FALSE OR | TRUE OR
+pg_trigger_depth()) WHERE snapshot_month = v_month | pg_trigger_depth() + 1) WHERE snapshot_month = v_month | 0) WHERE FALSE
+WHEN event.is_deleted THEN 'delete' WHEN | WHEN
+WHEN before.plan_count IS NULL THEN 'insert' | WHEN FALSE THEN 'insert'
+FALSE AS is_deleted FROM changed | FALSE AS is_deleted FROM changed WHERE FALSE | FALSE AS is_deleted FROM compared
+TRUE FROM unsupported WHERE NOT is_stale | TRUE FROM unsupported WHERE FALSE | TRUE FROM unsupported
+before.snapshot_month = v_month AND |
+WHERE v_keeps_history AND | WHERE
+v_count.total + v_count.stale, | v_count.total,
+v_count.aum_total + v_count.stale_aum, | v_count.aum_total,
+greatest(last_log_id, v_log_id) | v_log_id | greatest(last_log_id, 0)
+, writer = v_control.writer WHERE | WHERE | , writer = NULL WHERE
 round(v_count.detail_aum - v_count.attributed_aum, 2) | round(v_count.detail_aum, 2) | round(v_count.detail_aum - v_count.attributed_aum, 1)
 v_is_as_of AND v_count.total = 0 | v_count.total = 0
 + v_count.stale_updated; | ;
@@ -188,6 +209,9 @@ baseline_aum = v_absolute_aum | baseline_aum = v_count.aum_total
 'upserted', v_upserted | 'upserted', v_count.total
 'stale', v_count.stale | 'stale', v_count.stale + v_count.deleted
 'deleted', v_count.deleted | 'deleted', 0
+PERFORM customer.check_snapshot_sources_are_seen(); |
+SET writer = concat_ws(' ', pg_current_xact_id(), pg_trigger_depth()) | SET writer = writer
+AND entry.log_id > v_log_id; | AND FALSE;
 == deploy/snapshot_month_of.sql
 DATE '0001-01-01' AND | DATE '4000-01-01 BC' AND | DATE '0001-01-02' AND
 DATE '9999-12-31' THEN | DATE '9999-12-30' THEN | 'infinity' THEN
@@ -206,12 +230,21 @@ to_json(p_reason) | p_reason
 FOR UPDATE; | ; | FOR SHARE; | ; PERFORM pg_advisory_xact_lock(p_snapshot_month - DATE '2000-01-01');
 == deploy/close_snapshot_month.sql
 PERFORM customer.require_reason(p_note, 'note for closing'); |
-PERFORM customer.lock_open_snapshot_month(v_month); | PERFORM customer.lock_snapshot_month(v_month); | INSERT INTO customer.monthly_snapshot_control VALUES (v_month) ON CONFLICT DO NOTHING;
+v_control := customer.lock_open_snapshot_month(v_month); | v_control := customer.lock_snapshot_month(v_month); | INSERT INTO customer.monthly_snapshot_control VALUES (v_month) ON CONFLICT DO NOTHING;
 FILTER (WHERE severity = 'error') | FILTER (WHERE TRUE)
+CASE WHEN v_found.errors IS NOT NULL THEN TRUE END | NULL | TRUE
 v_warnings := v_warnings || customer.warn( #2 | v_warnings := customer.warn(
 'warnings', v_warnings | 'warnings', jsonb_build_array()
 'reason', p_note | 'reason', NULL
+(v_month, v_log_id); | (v_month, 0);
+closed_{rows aum} = v_totals. | closed_{} = 0 * v_totals.
+closed_sha256 = v_totals.sha256 | closed_sha256 = ''
 == deploy/discard_snapshot_month.sql
+WHERE snapshot_month = v_month; WITH | WHERE FALSE; WITH
+DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = v_month | DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month <= v_month
+FROM deleted; | FROM deleted WHERE plan_count < 0;
+greatest(last_log_id, v_log_id) | last_log_id
+, writer = v_control.writer WHERE | WHERE | , writer = NULL WHERE
 PERFORM customer.require_reason(p_reason, 'reason for discarding'); |
 v_deleted = 0 AND v_control.last_rule IS NULL | v_deleted = 0 | v_control.last_rule IS NULL
 WHERE snapshot_month = v_month; #2 | ;
@@ -234,18 +267,77 @@ v_control := customer.lock_snapshot_month(v_month); | SELECT * INTO v_control FR
 == deploy/restate_monthly_snapshot.sql
 PERFORM customer.require_reason(p_reason, 'reason for restating'); |
 == deploy/guard_closed_months.sql
-FROM new_row ) AS #2 | FROM new_row WHERE FALSE ) AS
-FROM old_row UNION | FROM old_row WHERE FALSE UNION
-, 'read uncommitted') | )
-v_control := customer.lock_open_snapshot_month(v_month); | v_control := customer.lock_snapshot_month(v_month); | IF EXISTS (SELECT FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month AND closed_at IS NOT NULL) THEN PERFORM customer.lock_open_snapshot_month(v_month); END IF;
-ORDER BY month LOOP | ORDER BY month DESC LOOP
-ELSIF TG_OP = 'TRUNCATE' THEN | ELSIF FALSE THEN
-v_stale_rows := 0; | v_stale_rows := v_control.stale_rows;
+pg_trigger_depth() - 1) | pg_trigger_depth()) | 0)
+MODE NOWAIT | MODE
+EXCEPTION WHEN lock_not_available | EXCEPTION WHEN division_by_zero
+IF EXISTS (SELECT 1 FROM customer.monthly_snapshot_control WHERE writer = v_writer) THEN | IF EXISTS (SELECT 1 FROM customer.monthly_snapshot_control WHERE writer IS NOT NULL) THEN
 PERFORM customer.check_snapshot_sources(); |
-WHERE stored.snapshot_month = v_month AND | WHERE
-WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to ELSE contract.is_current END | WHEN 'as_of' THEN contract.is_current ELSE contract.is_current END | WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to ELSE TRUE END
-WHEN 'as_of' THEN v_month BETWEEN contract.valid_from AND contract.valid_to | WHEN 'as_of' THEN v_month >= contract.valid_from | WHEN 'as_of' THEN v_month <= contract.valid_to
-SET stale_rows = v_stale_rows WHERE snapshot_month = v_month | SET stale_rows = v_stale_rows WHERE FALSE | SET stale_rows = v_stale_rows
+AND mode = 'RowExclusiveLock' | | AND FALSE
+, 'read uncommitted') | )
+sum(aum_balance) AS aum_change FROM new_row | NULL::numeric AS aum_change FROM new_row
+UNION ALL SELECT snapshot_month, 1, aum_balance FROM new_row |
+SELECT snapshot_month, -1 AS row_count, -aum_balance AS aum FROM old_row UNION ALL SELECT snapshot_month, 1, aum_balance | SELECT snapshot_month, 1 AS row_count, aum_balance AS aum
+-count(*) AS row_change, -sum(aum_balance) | count(*) AS row_change, -sum(aum_balance) | -count(*) AS row_change, sum(aum_balance)
+FULL JOIN customer.monthly_snapshot_control | LEFT JOIN customer.monthly_snapshot_control | RIGHT JOIN customer.monthly_snapshot_control
+v_control := customer.lock_open_snapshot_month(v_month); | v_control := customer.lock_snapshot_month(v_month);
+array_agg(snapshot_month ORDER BY snapshot_month) AS months #4 | array_agg(snapshot_month ORDER BY snapshot_month DESC) AS months
+AND (control.last_log_id IS NOT NULL OR control.writer IS NOT NULL) #1 | | AND control.last_log_id IS NOT NULL | AND control.writer IS NOT NULL
+AND (before.plan_count IS NOT NULL OR control.last_log_id IS NOT NULL OR control.writer IS NOT NULL) | | AND before.plan_count IS NOT NULL
+WHEN {before after}.plan_count IS NULL THEN | WHEN FALSE THEN
+before.aum_balance, before.plan_count, before.updated_at FROM | after.aum_balance, before.plan_count, before.updated_at FROM | before.aum_balance, before.plan_count, after.updated_at FROM
+ON after.snapshot_month = before.snapshot_month AND | ON
+IF TG_OP IN ('INSERT', 'UPDATE') THEN | IF TG_OP IN ('INSERT') THEN | IF TG_OP IN ('UPDATE') THEN
+IF TG_OP IN ('UPDATE', 'DELETE') AND | IF TG_OP IN ('UPDATE') AND | IF TG_OP IN ('DELETE') AND
+v_event.inserted := v_entry.row_change; |
+v_entry.last_log_id IS NULL AND |
+v_entry.earlier_rows + v_entry.row_change | v_entry.row_change
+v_entry.earlier_aum + v_entry.aum_change | v_entry.aum_change
+WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to ELSE is_current END | WHEN 'as_of' THEN is_current ELSE is_current END | WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to ELSE TRUE END
+WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to | WHEN 'as_of' THEN v_entry.snapshot_month >= valid_from | WHEN 'as_of' THEN v_entry.snapshot_month <= valid_to
+WHERE stored.snapshot_month = v_entry.snapshot_month AND supported | WHERE supported
+IF TG_OP <> 'TRUNCATE' THEN | IF TRUE THEN
+PERFORM customer.check_snapshot_sources_are_seen(); |
+v_is_change := v_event.inserted + v_event.updated + v_event.deleted > 0 | v_is_change := TRUE | v_is_change := v_event.inserted + v_event.deleted > 0
+CASE WHEN v_is_change THEN v_entry.log_id ELSE last_log_id END | last_log_id
+stale_rows = v_stale_rows WHERE snapshot_month = v_entry.snapshot_month | stale_rows = v_stale_rows | stale_rows = 0 WHERE snapshot_month = v_entry.snapshot_month
+BEFORE INSERT OR UPDATE OR DELETE ON | BEFORE INSERT OR UPDATE ON | BEFORE INSERT OR DELETE ON | BEFORE UPDATE OR DELETE ON
+WHERE control.last_log_id IS NULL GROUP | GROUP
+== deploy/monthly_snapshot_log.sql
+IF v_log_id <= p_last_log_id THEN | IF v_log_id < p_last_log_id THEN
+== deploy/monthly_status_history.sql
+BEFORE UPDATE OR DELETE OR TRUNCATE | BEFORE UPDATE OR DELETE | BEFORE UPDATE OR TRUNCATE | BEFORE DELETE OR TRUNCATE
+FOR EACH STATEMENT EXECUTE FUNCTION customer.keep_history(); | FOR EACH STATEMENT WHEN (FALSE) EXECUTE FUNCTION customer.keep_history();
+'insert' THEN 9 ELSE 0 END | 'insert' THEN 9 ELSE num_nulls(product_line_name) END | 'delete' THEN 9 ELSE 0 END
+CALL customer.revoke_default_grants('customer.monthly_status_history'::regclass); |
+== deploy/snapshot_rows_after.sql
+AND history.log_id > p_log_id | AND history.log_id >= p_log_id |
+WHERE history.snapshot_month = p_snapshot_month AND history.log_id | WHERE history.log_id
+history.product_line_code COLLATE "C", history.log_id | history.product_line_code COLLATE "C", history.log_id DESC
+WHERE first_event.operation <> 'insert' |
+coalesce(sum(version.aum_balance), 0.00) | sum(version.aum_balance)
+ORDER BY convert_to(version.company_id, 'UTF8'), convert_to(version.product_line_code, 'UTF8') | ORDER BY convert_to(version.product_line_code, 'UTF8'), convert_to(version.company_id, 'UTF8') | ORDER BY version.company_id COLLATE "zh-x-icu", version.product_line_code
+version.{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance}, | NULL,
+version.{company_id product_line_code}, version | NULL, version
+, version.plan_count )::text | )::text
+), '' ), 'UTF8' | ), NULL ), 'UTF8'
+== deploy/monthly_status_as_at.sql
+FROM customer.snapshot_rows_after(v_month, p_log_id); | FROM customer.snapshot_rows_after(v_month, p_log_id + 1);
+(v_month, p_log_id) #2 | (p_snapshot_month, p_log_id)
+(v_totals.row_count, v_totals.aum, v_totals.sha256) IS DISTINCT | (1, 1::numeric, '') IS DISTINCT
+== deploy/published_changes.sql
+max(entry.log_id) INTO | min(entry.log_id) INTO
+ORDER BY history.log_id ) = 1 | ORDER BY history.log_id DESC ) = 1
+PARTITION BY history.company_id COLLATE "C", history.product_line_code COLLATE "C" | PARTITION BY history.company_id COLLATE "C"
+stored.snapshot_month = v_month AND |
+WHERE cell.earlier_value IS DISTINCT FROM cell.current_value | | WHERE cell.earlier_value <> cell.current_value
+HAVING bool_or(difference.is_published) |
+max(difference.log_id) | min(difference.log_id)
+max(difference.earlier_value) FILTER (WHERE difference.is_published) | max(difference.earlier_value)
+WHEN changed_value.{published current}_value IS NULL THEN | WHEN FALSE THEN
+WHEN 'aum_balance' THEN coalesce | WHEN 'plan_count' THEN coalesce
+coalesce(changed_value.{current published}_value, '0')::numeric | changed_value.{}_value::numeric
+changed_value.product_line_code, changed_value.position; | changed_value.product_line_code;
+event.{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count}::text | NULL
 == deploy/post_etl_hook.sql
 p_domain IS NOT NULL AND NOT customer | NOT customer
 setting_is_on('customer.post_etl_hooks', TRUE) | setting_is_on('customer.post_etl_hooks', FALSE)
@@ -257,25 +349,47 @@ isfinite(snapshot_month) AND extract | extract
 NEW.updated_at := CURRENT_TIMESTAMP; | | NEW.updated_at := clock_timestamp();
 == deploy/validate_monthly_snapshot.sql
 PERFORM customer.check_snapshot_sources(); |
+PERFORM customer.check_snapshot_sources_are_seen(); |
 v_year + v_month / 12 | v_year
-contract.valid_from AND contract.valid_to | contract.valid_from AND contract.valid_to - 1
-ELSE contract.is_current END | ELSE TRUE END
+operation IN ('refresh', 'restate', 'discard', 'adopt') | operation IN (SELECT unnest(array_remove(ARRAY['refresh', 'restate', 'discard', 'adopt'], '{refresh restate discard adopt}')))
+operation IN ('close', 'reopen') | operation = 'close' | operation = 'reopen'
+coalesce(v_closing.accepted, FALSE) | TRUE | FALSE
+v_last_day BETWEEN contract.valid_from AND contract.valid_to #2 | v_last_day BETWEEN contract.valid_from AND contract.valid_to - 1 | v_last_day BETWEEN contract.valid_from + 1 AND contract.valid_to
+ELSE coalesce(contract.is_current, FALSE) | ELSE TRUE
 PARTITION BY contract.company_id COLLATE "C", contract.plan_code COLLATE "C", | PARTITION BY contract.company_id COLLATE "C", | PARTITION BY contract.plan_code COLLATE "C",
+detail.as_of BETWEEN v_first_day AND v_last_day | detail.as_of BETWEEN v_first_day + 1 AND v_last_day | detail.as_of BETWEEN v_first_day AND v_last_day - 1
 (PARTITION BY standing.company_id) | ()
-('{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count}', judged. | ('{}', judged.is_stored OR judged.
-AND judged.stored_aum <> 'NaN' |
-round(judged.aum, 2) AND | judged.aum AND
-WHEN 'as_of' THEN v_last_day ELSE | WHEN 'as_of' THEN make_date(v_year, 12, 31) ELSE
-CASE WHEN judged.is_supported THEN judged.existing ELSE judged.stored_existing END | judged.existing | judged.stored_existing
-IN ('is_new', 'is_winning_this_year', 'is_churned_this_year', 'aum_balance') | IN (SELECT unnest(array_remove(ARRAY['is_new', 'is_winning_this_year', 'is_churned_this_year', 'aum_balance'], '{is_new is_winning_this_year is_churned_this_year aum_balance}')))
-'missing_row', judged.key, 1, judged.aum | 'missing_row', judged.key, 1, NULL
-'stale_row', judged.key, 1, judged.stored_aum | 'stale_row', judged.key, 1, NULL
-'unmatched_{award loss}', judged.key, judged. | 'unmatched_{}', judged.key, 1 + 0 * judged.
-'aum_without_{customer contract product_line}', judged.key, judged.details, judged.aum | 'aum_without_{}', judged.key, 1, NULL
-ORDER BY finding.key ->> 'company_id' COLLATE "C", | ORDER BY
+(standing.stored_aum = 0 OR standing.details > 0) | standing.stored_aum = 0 | standing.details > 0 | TRUE
+WHEN NOT v_is_written THEN 'drift' #2 |
+(standing.is_by_hand AND v_closed_with_errors) #2 | standing.is_by_hand | v_closed_with_errors | FALSE
+WHEN standing.is_by_hand THEN 'error' |
+v_is_newest AND (standing.stored_rows > 0 OR standing.is_covered) | v_is_newest | v_is_newest AND standing.is_covered | v_is_newest AND standing.stored_rows > 0 | FALSE
+('{product_line_name is_strategic is_existing plan_count}', judged.is_stale OR | ('{}', judged.is_stored OR | ('{}',
+('{is_new is_winning_this_year is_churned_this_year}', judged. | ('{}', judged.is_stored OR judged.
+CASE WHEN judged.is_stale THEN judged.stored_existing ELSE judged.existing END | judged.existing | judged.stored_existing
+judged.stored_aum <> round(judged.aum, 2) | judged.stored_aum <> judged.aum
+'aum_balance', judged.aum_severity | 'aum_balance', judged.severity
+judged.is_covered AND round(judged.aum, 2) <> 0 | judged.is_covered | round(judged.aum, 2) <> 0 | judged.is_covered AND judged.aum <> 0
+WHEN judged.stored_aum = round(judged.aum, 2) THEN | WHEN TRUE THEN | WHEN FALSE THEN
+1, judged.aum FROM judged WHERE judged.is_supported | 1, NULL FROM judged WHERE judged.is_supported
+1, judged.stored_aum FROM judged WHERE judged.is_stored AND NOT judged.is_supported | 1, NULL FROM judged WHERE judged.is_stored AND NOT judged.is_supported
+'stale_row', 'warning', judged.company_id, judged.product_line_code, 1, judged.stored_aum | 'stale_row', 'warning', judged.company_id, judged.product_line_code, 1, NULL
+'temporary_customer', 'info', judged.company_id, judged.product_line_code, 1, judged.stored_aum | 'temporary_customer', 'info', judged.company_id, judged.product_line_code, 1, NULL
+WHERE v_rule = 'as_of' | WHERE TRUE
+'unmatched_{award loss}', 'warning', judged.company_id, judged.product_line_code, | 'unmatched_{}', 'warning', judged.company_id, judged.product_line_code, 1 + 0 *
+'aum_without_{customer contract product_line}', 'info', judged.company_id, judged.product_line_code, judged.details, judged.aum | 'aum_without_{}', 'info', judged.company_id, judged.product_line_code, 1, NULL
+ORDER BY finding.company_id, | ORDER BY
+(total.stored_rows, total.all_stored_aum) | (coalesce(v_change.month_rows, 0), total.all_stored_aum) | (total.stored_rows, coalesce(v_change.month_aum, 0))
+operation NOT IN ('close', 'reopen') | TRUE
+(v_control.last_log_id, v_control.last_rule, v_is_closed) | (v_last.log_id, v_control.last_rule, v_is_closed) | (v_control.last_log_id, v_base.rule, v_is_closed)
+v_is_closed) IS DISTINCT FROM (v_last.log_id, v_base.rule, | v_is_closed) IS DISTINCT FROM (v_last.log_id, v_base.rule, v_is_closed OR
+(v_totals.row_count, v_totals.aum, v_totals.sha256) IS DISTINCT FROM (v_{control.closed closing.month}_rows | FALSE AND (v_totals.row_count, v_totals.aum, v_totals.sha256) IS DISTINCT FROM (v_{}_rows
+(total.stored_rows > 0 AND NOT v_is_written)::integer | (NOT v_is_written)::integer | (total.stored_rows < 0)::integer
 total.attributed_aum - total.stored_aum, | total.stored_aum - total.attributed_aum,
 nullif(raw.{contracts awards losses details amount}, | nullif(raw.{} * 0 + 0 * (raw.{} - 1), 0 *
-'{stale_row unmatched_award unmatched_loss}', 'warning' | '{}', 'error'
+'{never_written stale_row unmatched_award unmatched_loss late_change}', '{warning}' | '{}', '{error}'
+'{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count missing_row unsupported_row}', '{error,drift}' | '{}', '{error,error}'
+'{log_totals control_row control_totals blank_key duplicate_key contradiction orphaned_company orphaned_product_line source_reading}', '{error}' | '{}', '{warning}'
 == deploy/monthly_status_trend.sql
 UNION ALL SELECT * FROM grand_total |
 sum(plan_count) #2 | max(plan_count)
@@ -298,16 +412,23 @@ REVOKE ALL ON TABLE customer.fct_customer_business_monthly_status FROM PUBLIC; |
 == revert/keep_stored_months.sql
 SET LOCAL row_security = off; |
 IF current_setting('customer.discard_snapshots')::boolean THEN | IF FALSE THEN
-'customer.{fct_customer_business_monthly_status monthly_snapshot_log}' #2 | 'customer.other'
+'customer.{fct_customer_business_monthly_status monthly_snapshot_log monthly_status_history}' #2 | 'customer.other'
+to_regprocedure('customer.{monthly_status_as_at published_changes}( | to_regprocedure('customer.other(
 monthly_snapshot_control WHERE last_log_id IS NOT NULL OR closed_at IS NOT NULL' | monthly_snapshot_control' | monthly_snapshot_control WHERE closed_at IS NOT NULL'
 CONTINUE WHEN to_regclass(split_part(v_table, ' ', 1)) IS NULL; |
 IF v_holds_rows THEN | IF FALSE THEN
 == revert/fct_customer_business_monthly_status.sql
 NOT :'discard_snapshots'::boolean AND | FALSE AND | TRUE AND
 LOCK TABLE customer.fct_customer_business_monthly_status IN ACCESS EXCLUSIVE MODE; |
+== revert/monthly_snapshot_control.sql
+AND to_regclass('customer.monthly_snapshot_log') IS NOT NULL) | ) | AND FALSE)
+== revert/monthly_snapshot_log.sql
+WHERE operation <> 'adopt' | | WHERE FALSE
 == sql/grants.sql
 GRANT SELECT ON TABLE customer.monthly_snapshot_control TO :"restater"; | | GRANT SELECT, UPDATE ON TABLE customer.monthly_snapshot_control TO :"restater";
 customer.close_snapshot_month(date, text), | customer.close_snapshot_month(date, text), customer.refresh_monthly_snapshot(date),
+customer.monthly_snapshot_log, customer.monthly_status_history TO | customer.monthly_snapshot_log TO
+customer.validate_monthly_snapshot(date), customer.monthly_status_as_at(date, bigint), | customer.validate_monthly_snapshot(date),
 GRANT SELECT ON TABLE customer.fct | GRANT SELECT, UPDATE ON TABLE customer.fct
 quote_ident(:'{etl operator restater closer reader}')::regrole | quote_ident(:'{}')
 $$; BEGIN; | $$;
@@ -320,16 +441,20 @@ AND closed_at IS NOT NULL ) THEN | AND FALSE ) THEN
 
 # "FILE: TEXT": mutants by RULES of what contains this text that change nothing that matters.
 # A name is of no system and no dropped column; a right that is gone is gone; Sqitch shows no
-# SQLSTATE (TABLE has the one of check_snapshot_sources); a month locked twice is locked.
+# SQLSTATE (TABLE has the one of check_snapshot_sources); a month locked twice is locked; no entry
+# is by hand and a refresh; and nothing was changed after the end of time.
 SAME = r"""
 sources: attnum >
 sources: attisdropped
 sources: [ AND attnum IS NOT NULL -> ]
 sources: [DISTINCT -> ]grantee
 sources: [ERRCODE = 'object_not_in_prerequisite_state' ->
-guard_closed_months: [DISTINCT -> ]snapshot_month
 judge_monthly_snapshot: v_share >[ -> =] 1 THEN
+published_changes: history.log_id >[ -> =] v_published
 write_monthly_snapshot: [ AND v_baseline_rows IS NULL -> ]
+validate_monthly_snapshot: AND log_id >[ -> =] coalesce(v_base.log_id, 0)
+sources: [ AND valid_to < '9999-12-31' -> ]
+sources: valid_to <[ -> =] '9999-12-31'
 """
 
 # Those that test the code as text, and the tools rather than the package.

@@ -7,6 +7,7 @@ be read and not to be fast (although a month of production size takes but a seco
     snapshot    the rows that the sources support in a month, by one of two rules
     judge       which months cannot be right, or look odd
     call        what a function does to a month: rows, answer, warnings, refusals
+    published_changes   what differs from what was published, and which log entry did it
     validate    what is to be found when a stored month is held against its sources
     trend       the months added up
 
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import psycopg
@@ -128,6 +130,8 @@ class Control(NamedTuple):
     baseline_rows: int | None = None
     baseline_aum: Decimal | None = None
     is_closed: bool = False
+    by_hand: frozenset[Key] = frozenset()  # Changed by hand since the month was last written.
+    had_errors: bool = False  # When it was closed.
 
 
 Stored = Mapping[date, Rows]
@@ -216,6 +220,11 @@ def contracts_by(rule: Rule, month: date, contracts: Iterable[Contract]) -> list
     return list(latest.values())
 
 
+def keys_by(rule: Rule, month: date, sources: Sources) -> set[Key]:
+    """The keys that these contracts name."""
+    return {contract.key for contract in contracts_by(rule, month, sources.contracts)}
+
+
 def events_of(events: Iterable[Event], month: date, rule: Rule) -> list[Event]:
     """The awards or losses that mark a month: of its calendar year, by as_of up to its last day."""
     return [
@@ -296,8 +305,20 @@ def snapshot(sources: Sources, month: date, rule: Rule) -> Rows:
 
 def stale_rows(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> int:
     """How many stored rows of a month no contract of its rule supports."""
-    contracts = contracts_by(rule or "current", month, sources.contracts)
-    return len(rows.keys() - {contract.key for contract in contracts})
+    return len(rows.keys() - keys_by(rule or "current", month, sources))
+
+
+def kept_as_stale(sources: Sources, month: date, rows: Rows, rule: Rule) -> Rows:
+    """The rows that stay though no contract supports them, brought up to date."""
+    if rule == "as_of":
+        return {}
+    facts = facts_of(sources, month, rule)
+    covered = keys_by("as_of", month, sources) - keys_by(rule, month, sources)
+    return {
+        key: brought_up_to_date(rows[key], facts)
+        for key in rows.keys() & covered
+        if rows[key].aum_balance == 0 or key in facts.aum
+    }
 
 
 # --- Whether a month can be right ---------------------------------------------
@@ -390,19 +411,28 @@ def call(
         case "close":
             if not rows:
                 raise Refused("no rows to close")
-            checks = validate(sources, month, rows, control.last_rule)
+            checks = validate(sources, month, stored, control)
             is_wrong = any(check.severity == "error" and check.violations for check in checks)
             is_stale = any(check.name == "stale_row" and check.violations for check in checks)
             warnings = ["invalid_month" for finding in (is_wrong, is_stale) if finding]
-            status, control = "closed", control._replace(is_closed=True)
+            status, control = "closed", control._replace(is_closed=True, had_errors=is_wrong)
         case "reopen":
-            status, control = "open", control._replace(is_closed=False)
+            status, control = "open", control._replace(is_closed=False, had_errors=False)
         case "discard":
             if not rows and not control.last_rule:
                 raise Refused("never written")
             status, rows, control = "discarded", {}, Control()
     result = {"snapshot_month": month.isoformat(), "warnings": warnings, "reason": reason}
     return Outcome(rows, control, result | {"status": status})
+
+
+def would_change(sources: Sources, month: date, stored: Stored, control: Control) -> bool:
+    """Whether refreshing an open month would change its rows, or be refused."""
+    try:
+        again = call("refresh", month, sources, stored, control, accepts_implausible=True)
+    except Refused:
+        return True
+    return again.rows != stored.get(month, {})
 
 
 def write(
@@ -429,14 +459,7 @@ def write(
         raise Refused("no version covers it")
 
     unsupported = before.keys() - supported.keys()
-    stale: Rows = {}
-    if rule == "current":
-        covering = {row.key for row in contracts_by("as_of", month, sources.contracts)}
-        stale = {
-            key: brought_up_to_date(before[key], facts)
-            for key in unsupported & covering
-            if before[key].aum_balance == 0 or key in facts.aum
-        }
+    stale = kept_as_stale(sources, month, before, rule)
     after = supported | stale
     written = {key for key in after if after[key] != before.get(key)}
     inserted = after.keys() - before.keys()
@@ -483,6 +506,74 @@ def write(
     )
 
 
+# --- What was published ---------------------------------------------------------
+
+
+class Entry(NamedTuple):
+    """An entry of a month's log, and the rows that it left."""
+
+    log_id: int
+    operation: str
+    reason: str | None
+    rows: Rows
+
+
+class Change(NamedTuple):
+    """A value that is not what was published; as text, and None where there is no row."""
+
+    company_id: str
+    product_line_code: str
+    change: Literal["added", "removed", "changed"]
+    column_name: str
+    published_value: str | None
+    current_value: str | None
+    aum_difference: Decimal | None
+    log_id: int
+    operation: str
+    reason: str | None
+
+
+def published_changes(entries: list[Entry], control: Control) -> list[Change]:
+    """Each value of a month that is not as the last close left it; nothing of a closed month."""
+    closes = [n for n, entry in enumerate(entries) if entry.operation == "close"]
+    if control.is_closed or not closes:
+        return []
+
+    def value(entry: Entry, key: Key, column: str) -> Any:
+        return getattr(entry.rows[key], column) if key in entry.rows else None
+
+    def text(value: Any) -> str | None:
+        # PostgreSQL writes true and false.
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        return None if value is None else written
+
+    since = entries[closes[-1] :]
+    published, current = since[0], since[-1]
+    changes = []
+    for key in in_key_order(published.rows.keys() | current.rows.keys()):
+        for column in VALUES:
+            old, new = value(published, key, column), value(current, key, column)
+            if old == new:
+                continue
+            changed_by = [
+                entry
+                for before, entry in pairwise(since)
+                if value(before, key, column) != value(entry, key, column)
+            ]
+            changes.append(
+                Change(
+                    *key,
+                    "added" if old is None else "removed" if new is None else "changed",
+                    column,
+                    text(old),
+                    text(new),
+                    (new or 0) - (old or 0) if column == "aum_balance" else None,
+                    *changed_by[-1][:3],
+                )
+            )
+    return changes
+
+
 # --- Validating a month -------------------------------------------------------
 
 
@@ -490,20 +581,22 @@ class Check(NamedTuple):
     """One check: figures are the numbers that its detail must tell, in this order."""
 
     name: str
-    severity: Literal["error", "warning", "info"]
+    severity: Literal["error", "drift", "warning", "info"]
     violations: int
     figures: tuple[int | Decimal, ...]
     sample: list[Key]
 
 
-def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> list[Check]:
+def validate(sources: Sources, month: date, stored: Stored, control: Control) -> list[Check]:
     """Hold the stored rows of a month against the sources, by the rule that last wrote it."""
-    rule = rule or "current"
+    rows = stored.get(month, {})
+    rule = control.last_rule or "current"
     expected = snapshot(sources, month, rule)
     facts = facts_of(sources, month, rule)
-    stale = rows.keys() - expected.keys()
-    # A stale row keeps what its contracts said.
-    right = expected | {key: brought_up_to_date(rows[key], facts) for key in stale}
+    stale = kept_as_stale(sources, month, rows, rule)
+    right = expected | stale
+    covered = keys_by("as_of", month, sources)
+    is_newest = not any(stored[other] for other in stored if other > month)
     holders = {company_id for company_id, _ in expected}
     checks: list[Check] = []
 
@@ -513,25 +606,72 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
         count = len(at_fault) if violations is None else violations
         checks.append(Check(name, severity, count, figures or (count,), at_fault[:5]))
 
-    # error: the snapshot is wrong.
-    check("snapshot_exists", "error", [], len(rows), len(expected), violations=0 if rows else 1)
-    check("blank_key", "error", (key for key in rows if any(map(is_blank, key))))
-    check("orphaned_company", "error", (key for key in rows if key[0] not in sources.customers))
-    check(
-        "orphaned_product_line",
-        "error",
-        (key for key in rows if key[1] not in sources.product_lines),
-    )
-    for column in VALUES:
-        wrong = {key for key in rows if getattr(rows[key], column) != getattr(right[key], column)}
-        of_the_year = column in ("is_winning_this_year", "is_churned_this_year")
-        check(column, "error", wrong, len(wrong), *([month.year] if of_the_year else []))
-    details = details_of(sources, month)
-    missing = expected.keys() - rows.keys()
-    missing_aum = total(detail.amount for detail in details if detail.key in missing)
-    check("missing_row", "error", missing, len(missing), missing_aum)
+    def is_error(key: Key) -> bool:
+        """Whether refreshing the month would end a difference, and should."""
+        if not control.last_rule:
+            return False
+        if key in control.by_hand and (control.had_errors or not control.is_closed):
+            return True
+        return not control.is_closed and is_newest and (key in rows or key in covered)
 
-    # warning: the sources hold something that the snapshot cannot show.
+    def is_aum_error(key: Key) -> bool:
+        return is_error(key) or bool(control.last_rule and not control.is_closed)
+
+    def compare(name: str, faults: Mapping[Key, bool], *figures, amounts=None):
+        """A line of the keys at fault that are errors, and one of the others."""
+        for severity in ("error", "drift"):
+            keys = {key for key in faults if faults[key] == (severity == "error")}
+            aum = [total(amounts[key] for key in keys)] if amounts is not None else []
+            check(name, severity, keys, len(keys), *figures, *aum)
+
+    # error: the month contradicts itself, or what is known of it; which is for pgTAP to try.
+    check("verdict", "info", [], violations=0)
+    check("snapshot_exists", "error", [], len(rows), len(expected), violations=0 if rows else 1)
+    check("log_totals", "error", [])
+    check("control_row", "error", [])
+    check("control_totals", "error", [])
+    check("blank_key", "error", (key for key in rows if any(map(is_blank, key))))
+    check("duplicate_key", "error", [])
+    news = {key: row.is_winning_this_year and not row.is_existing for key, row in rows.items()}
+    check("contradiction", "error", (key for key in rows if rows[key].is_new != news[key]))
+    check("orphaned_company", "error", (key for key in rows if key[0] not in sources.customers))
+    strange = (key for key in rows if key[1] not in sources.product_lines)
+    check("orphaned_product_line", "error", strange)
+    # The readers of the sources against the tables' own columns: not for an oracle to doubt.
+    check("source_reading", "error", [], violations=0)
+
+    # error or drift: the sources say otherwise.
+    for column in VALUES:
+        wrong = [
+            key
+            for key in rows.keys() & right.keys()
+            if getattr(rows[key], column) != getattr(right[key], column)
+        ]
+        year = [month.year] if column in ("is_winning_this_year", "is_churned_this_year") else []
+        if column == "aum_balance":
+            more = {key: right[key].aum_balance - rows[key].aum_balance for key in wrong}
+            compare(column, {key: is_aum_error(key) for key in wrong}, amounts=more)
+        else:
+            compare(column, {key: is_error(key) for key in wrong}, *year)
+    details = details_of(sources, month)
+    missing = {
+        key: is_aum_error(key) if row.aum_balance and key in covered else is_error(key)
+        for key, row in expected.items()
+        if key not in rows
+    }
+    compare("missing_row", missing, amounts=defaultdict(Decimal, facts.aum))
+    unsupported = {
+        key: is_error(key)
+        if rows[key].aum_balance == rounded(facts.aum.get(key, Decimal(0)))
+        else is_aum_error(key)
+        for key in rows.keys() - right.keys()
+    }
+    compare(
+        "unsupported_row", unsupported, amounts={key: rows[key].aum_balance for key in unsupported}
+    )
+
+    # warning: something that the month cannot show.
+    check("never_written", "warning", [], violations=int(bool(rows) and not control.last_rule))
     check("stale_row", "warning", stale, len(stale), total(rows[key].aum_balance for key in stale))
     for name, events in (("unmatched_award", sources.awards), ("unmatched_loss", sources.losses)):
         reported = [event.key for event in events_of(events, month, rule)]
@@ -547,6 +687,8 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
             sum(not is_blank(key[0]) and key[0] not in holders for key in unmatched),
             violations=len(unmatched),
         )
+
+    check("late_change", "warning", [])
 
     # info: where the month's AUM went. The parts sum to the whole.
     def part(detail: Detail) -> str:
@@ -564,8 +706,15 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
     aum = total(detail.amount for detail in details)
     attributed = total(detail.amount for detail in parts["aum_attributed"])
     balance = total(rows[key].aum_balance for key in rows.keys() & expected.keys())
-    # The readers of the sources against the tables' own columns: not for an oracle to doubt.
-    check("source_reading", "error", [], violations=0)
+    temporary = [key for key in rows if str(key[0]).startswith("IN") and len(str(key[0])) == 18]
+    check(
+        "temporary_customer",
+        "info",
+        temporary,
+        len(temporary),
+        16,
+        total(rows[key].aum_balance for key in temporary),
+    )
     check("aum_in_source", "info", [], aum, len(details), violations=0)
     check("aum_attributed", "info", [], attributed, violations=0)
     for name in ("aum_without_customer", "aum_without_contract", "aum_without_product_line"):
@@ -578,6 +727,7 @@ def validate(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> li
             len(found),
             violations=len(found),
         )
+    check("aum_unattributed", "info", [], rounded(aum - attributed), violations=0)
     check("rounding", "info", [], attributed - balance, balance, violations=0)
     return checks
 
@@ -707,12 +857,30 @@ def read_stored(connection: psycopg.Connection) -> dict[date, Rows]:
 def read_control(connection: psycopg.Connection) -> dict[date, Control]:
     """What is known of each month."""
     return {
-        month: Control(*values)
-        for month, *values in connection.execute(
+        month: Control(*values, frozenset(map(tuple, by_hand)), had_errors)
+        for month, *values, by_hand, had_errors in connection.execute(
             """
             SELECT snapshot_month, last_rule, stale_rows, baseline_rows, baseline_aum,
-                   closed_at IS NOT NULL
-            FROM customer.monthly_snapshot_control
+                   closed_at IS NOT NULL,
+                   ARRAY(
+                       SELECT ARRAY[company_id, product_line_code]
+                       FROM customer.monthly_status_history AS event
+                       JOIN customer.monthly_snapshot_log AS entry USING (log_id)
+                       WHERE event.snapshot_month = control.snapshot_month
+                           AND entry.operation = 'by_hand'
+                           AND log_id > ALL (
+                               SELECT log_id
+                               FROM customer.monthly_snapshot_log
+                               WHERE snapshot_month = control.snapshot_month
+                                   AND operation IN ('refresh', 'restate', 'discard')
+                           )
+                   ),
+                   EXISTS (
+                       SELECT
+                       FROM customer.monthly_snapshot_log
+                       WHERE log_id = last_log_id AND operation = 'close' AND accepted
+                   )
+            FROM customer.monthly_snapshot_control AS control
             """
         )
     }

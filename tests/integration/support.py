@@ -34,8 +34,9 @@ def shell_command(part: str) -> str:
 FACT = "customer.fct_customer_business_monthly_status"
 CONTROL = "customer.monthly_snapshot_control"
 LOG = "customer.monthly_snapshot_log"
+HISTORY = "customer.monthly_status_history"
 # What is written, and what the tests fill, in an order in which it can be emptied.
-STORED = (FACT, CONTROL, LOG)
+STORED = (FACT, CONTROL, LOG, HISTORY)
 SOURCES = (
     "customer.customer_plan_contract",
     'customer."当年中标"',
@@ -48,7 +49,7 @@ SOURCES = (
 def empty(connection: psycopg.Connection) -> None:
     """Delete all rows that tests make; the product lines come with the tables."""
     with connection.transaction():
-        # Without triggers: they guard closed months.
+        # Without triggers: they guard closed months and the history.
         connection.execute("SET LOCAL session_replication_role = replica")
         for table in (*STORED, *SOURCES):
             connection.execute(f"DELETE FROM {table}")
@@ -116,6 +117,40 @@ def errors_in(connection: psycopg.Connection, month: date) -> list[tuple[str, st
     ).fetchall()
 
 
+def month_as_at(
+    connection: psycopg.Connection, month: date, log_id: int | None = None
+) -> list[tuple]:
+    """All that is in a month's rows, as they stand or as a log entry left them."""
+    table = FACT if log_id is None else "customer.monthly_status_as_at(%(month)s, %(log_id)s)"
+    return connection.execute(
+        f"SELECT * FROM {table} WHERE snapshot_month = %(month)s"
+        " ORDER BY company_id, product_line_code",
+        {"month": month, "log_id": log_id},
+    ).fetchall()
+
+
+def unfaithful(connection: psycopg.Connection) -> list[tuple]:
+    """Log entries that left something else than they say, and months that are not as they ended."""
+    return connection.execute(
+        f"""
+        SELECT entry.snapshot_month, entry.log_id, operation, month_rows, month_aum, left_by.*
+        FROM {LOG} AS entry
+        CROSS JOIN LATERAL (
+            SELECT count(*), coalesce(sum(aum_balance), 0)
+            FROM customer.monthly_status_as_at(entry.snapshot_month, entry.log_id)
+        ) AS left_by (row_count, aum)
+        WHERE (month_rows, month_aum) <> (row_count, aum)
+        UNION ALL
+        SELECT snapshot_month, last_log_id, writer, NULL, NULL, NULL, NULL
+        FROM {CONTROL} AS control
+        WHERE writer IS NOT NULL
+            OR last_log_id IS DISTINCT FROM (
+                SELECT max(log_id) FROM {LOG} WHERE snapshot_month = control.snapshot_month
+            )
+        """
+    ).fetchall()
+
+
 # --- What is done to a month --------------------------------------------------
 
 CALLS = {
@@ -133,8 +168,22 @@ CALLS = {
 }
 
 
-def do(connection: psycopg.Connection, name: str, month: date) -> dict[str, Any]:
-    return connection.execute(CALLS[name], {"month": month}).fetchone()[0]
+# Past the functions.
+BY_HAND = {
+    "insert": f"""
+        INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)
+        VALUES (%(month)s, 'C1', 'PL204', '职年受托')
+        """,
+    "update": f"UPDATE {FACT} SET aum_balance = aum_balance + 1 WHERE snapshot_month = %(month)s",
+    "delete": f"DELETE FROM {FACT} WHERE snapshot_month = %(month)s AND company_id = 'C1'",
+    "truncate": f"TRUNCATE {FACT}",
+}
+
+
+def do(connection: psycopg.Connection, name: str, month: date) -> dict[str, Any] | None:
+    """What a function returns; None by hand."""
+    cursor = connection.execute((CALLS | BY_HAND)[name], {"month": month})
+    return cursor.fetchone()[0] if name in CALLS else None
 
 
 def refresh(connection: psycopg.Connection, month: date) -> dict[str, Any]:

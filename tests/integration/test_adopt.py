@@ -12,9 +12,15 @@ from support import (
     ADOPTED,
     ALEMBIC_TABLE,
     FACT,
+    LOG,
     Source,
+    changes,
+    counts,
+    deploy_scripts,
     fail,
+    month_as_at,
     psql,
+    refresh,
     run,
     schema_objects,
     shell_command,
@@ -185,19 +191,60 @@ def test_views_and_grants_stay_and_who_may_still_write_is_told(database, old, cr
     ).fetchall() == [("company_id", "SELECT")]
 
 
-def test_month_is_refreshed_closed_and_verified_afterwards(database, old):
+LOGGED = [
+    # log entry, month, rows, AUM
+    (1, NOVEMBER, "adopt", 1, Decimal("1.50")),
+    (2, DECEMBER, "adopt", 2, Decimal("7.25")),
+    (3, JANUARY, "adopt", 1, Decimal("8.00")),
+]
+
+
+def log(connection: psycopg.Connection) -> list[tuple]:
+    return connection.execute(
+        f"SELECT log_id, snapshot_month, operation, month_rows, month_aum FROM {LOG} ORDER BY 1"
+    ).fetchall()
+
+
+def test_months_are_logged_refreshed_changed_closed_and_verified_afterwards(database, old):
+    """Also where the site has columns of its own, and others in another order."""
+    rows = {month: [row for row in stored(old) if row[0] == month] for month in (NOVEMBER, JANUARY)}
+    old.execute(
+        f"""
+        ALTER TABLE {FACT} DROP is_new, ADD note text,
+            ADD million numeric GENERATED ALWAYS AS (aum_balance / 1000000) STORED,
+            ADD is_new boolean;
+        UPDATE {FACT} SET is_new = (snapshot_month = '2025-11-30')
+        """
+    )
     succeed(adopt(database))
+    assert log(old) == LOGGED
     source = Source(old)
     source.contract("C1")
     source.contract("C2", product_line_code="PL201", product_line_name="企年投资", is_existing=True)
     source.detail("C1", "5")
     source.detail("C2", "8", line="PL201")
 
-    result = old.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')").fetchone()[0]
-
-    assert (result["inserted"], result["updated"], result["unchanged"]) == (1, 0, 1)
+    assert counts(refresh(old, JANUARY)) == (2, 1, 0, 1, 0)
     assert [row[0] for row in stored(old)] == [NOVEMBER, DECEMBER, DECEMBER, JANUARY, JANUARY]
+    old.execute(
+        f"""
+        UPDATE {FACT} SET plan_count = 3, note = 'why' WHERE snapshot_month = '2025-11-30';
+        DELETE FROM {FACT} WHERE snapshot_month = '2025-11-30';
+        INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name, note)
+        VALUES ('2025-11-30', 'C2', 'PL201', '企年投资', 'why')
+        """
+    )
     old.execute("SELECT customer.close_snapshot_month('2025-12-31', 'published')")
+    # Deploying the triggers again logs no month again.
+    succeed(psql(database, "-f", "deploy/guard_closed_months.sql"))
+    assert [entry[1:3] for entry in log(old)[3:]] == [
+        (JANUARY, "refresh"),
+        *[(NOVEMBER, "by_hand")] * 3,
+        (DECEMBER, "close"),
+    ]
+    for log_id, month in ((1, NOVEMBER), (3, JANUARY)):
+        assert month_as_at(old, month, log_id) == rows[month]
+    assert len(month_as_at(old, DECEMBER, log(old)[-1][0])) == 2
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is closed"):
         old.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2025-12-31'")
     assert "Verify successful" in succeed(sqitch(database, "verify"))
@@ -216,18 +263,21 @@ NO_FOREIGN_KEYS = (
 OTHER_TABLES = {
     "as Alembic made it": "",
     "empty": f"DELETE FROM {FACT}",
-    "another name of the primary key": (
-        f"ALTER TABLE {FACT} RENAME CONSTRAINT fct_customer_business_monthly_status_pkey TO key"
-    ),
-    "no primary key": NO_PRIMARY_KEY,
-    "no foreign keys": NO_FOREIGN_KEYS,
-    "other foreign keys": f"""
+    "no keys and indexes": NO_PRIMARY_KEY + NO_FOREIGN_KEYS + NO_INDEXES,
+    "other keys, indexes and checks": f"""
         {NO_FOREIGN_KEYS}
+        ALTER TABLE {FACT} RENAME CONSTRAINT fct_customer_business_monthly_status_pkey TO key;
         ALTER TABLE {FACT}
             ADD CONSTRAINT fk_snapshot_company FOREIGN KEY (company_id)
                 REFERENCES customer."年金客户" ON DELETE CASCADE,
             ADD CONSTRAINT fk_snapshot_product_line FOREIGN KEY (product_line_code)
-                REFERENCES mapping."产品线" NOT VALID
+                REFERENCES mapping."产品线" NOT VALID,
+            ADD CONSTRAINT chk_snapshot_month_end CHECK (isfinite(snapshot_month)) NOT VALID;
+        DROP INDEX customer.idx_snapshot_month, customer.idx_snapshot_month_brin;
+        CREATE INDEX idx_snapshot_month ON {FACT} (snapshot_month DESC);
+        CREATE INDEX idx_snapshot_month_brin ON {FACT} (snapshot_month);
+        UPDATE pg_index SET indisvalid = FALSE
+        WHERE indexrelid = 'customer.idx_snapshot_company'::regclass
     """,
     "more foreign keys than needed": f"""
         ALTER TABLE {FACT}
@@ -236,31 +286,16 @@ OTHER_TABLES = {
             ADD FOREIGN KEY (product_line_code) REFERENCES mapping."产品线"
                 DEFERRABLE INITIALLY DEFERRED
     """,
-    "another check": (
-        f"ALTER TABLE {FACT} ADD CONSTRAINT chk_snapshot_month_end"
-        " CHECK (isfinite(snapshot_month)) NOT VALID"
-    ),
-    "no indexes": NO_INDEXES,
-    "other indexes": f"""
-        DROP INDEX customer.idx_snapshot_month, customer.idx_snapshot_month_brin;
-        CREATE INDEX idx_snapshot_month ON {FACT} (snapshot_month DESC);
-        CREATE INDEX idx_snapshot_month_brin ON {FACT} (snapshot_month);
-        UPDATE pg_index SET indisvalid = FALSE
-        WHERE indexrelid = 'customer.idx_snapshot_company'::regclass
+    "other defaults, storage and rights": f"""
+        ALTER TABLE {FACT}
+            ALTER is_new SET DEFAULT TRUE, ALTER aum_balance SET DEFAULT 1,
+            ALTER updated_at SET DEFAULT now(), ALTER product_line_name SET DEFAULT '',
+            SET (fillfactor = 50, autovacuum_enabled = off);
+        ALTER INDEX customer.fct_customer_business_monthly_status_pkey SET (fillfactor = 70);
+        ALTER TABLE {FACT} SET UNLOGGED;
+        GRANT SELECT, UPDATE (plan_count) ON {FACT} TO PUBLIC;
+        REVOKE INSERT, DELETE ON {FACT} FROM current_user
     """,
-    "other defaults": (
-        f"ALTER TABLE {FACT} ALTER is_new SET DEFAULT TRUE, ALTER aum_balance SET DEFAULT 1,"
-        " ALTER updated_at SET DEFAULT now(), ALTER product_line_name SET DEFAULT ''"
-    ),
-    "other storage options": (
-        f"ALTER TABLE {FACT} SET (fillfactor = 50, autovacuum_enabled = off);"
-        "ALTER INDEX customer.fct_customer_business_monthly_status_pkey SET (fillfactor = 70)"
-    ),
-    "unlogged": f"ALTER TABLE {FACT} SET UNLOGGED",
-    "granted to PUBLIC": (
-        f"GRANT SELECT ON {FACT} TO PUBLIC; GRANT UPDATE (plan_count) ON {FACT} TO PUBLIC"
-    ),
-    "revoked from its owner": f"REVOKE INSERT, DELETE ON {FACT} FROM current_user",
 }
 
 
@@ -375,14 +410,12 @@ def test_what_stays_is_told(database, old, own_table):
 # --- A table that is the package's already -----------------------------------
 
 
-@pytest.mark.parametrize(
-    "options",
-    [["-c", f"DROP TABLE {FACT}"], ["-v", "adopt=true"]],
-    ids=["made by the package", "adopted"],
-)
-def test_deploying_again_touches_nothing(database, old, options):
-    """As after its entries in Sqitch's registry were lost; what the site added since is its own."""
-    succeed(deploy_table(database, *options, folders=("deploy",)))
+def test_deploying_again_touches_nothing(database, old):
+    """As after its entries in Sqitch's registry were lost; what the site added since is its own.
+
+    Of the whole package, where nothing was adopted, test_sqitch.py says the same.
+    """
+    succeed(deploy_table(database, "-v", "adopt=true", folders=("deploy",)))
     old.execute(
         f"""
         {TRIGGER_FUNCTION}
@@ -428,7 +461,11 @@ def test_copy_of_the_packages_table_has_to_be_adopted(database, old):
 # --- Both generations of the platform ----------------------------------------
 
 
-@pytest.mark.parametrize("table", ["none", "old", "old without keys"])
+@pytest.mark.parametrize(
+    "before",
+    [f"DROP TABLE {FACT}", "", NO_FOREIGN_KEYS],
+    ids=["no table", "old", "old without keys"],
+)
 @pytest.mark.parametrize(
     ("names", "options"),
     [
@@ -440,7 +477,7 @@ def test_copy_of_the_packages_table_has_to_be_adopted(database, old):
     ],
     ids=["second generation", "names that are set"],
 )
-def test_foreign_keys_point_at_the_platforms_tables(database, old, table, names, options):
+def test_foreign_keys_point_at_the_platforms_tables(database, old, before, names, options):
     old.execute(
         """
         ALTER TABLE customer."年金客户" RENAME TO "客户明细";
@@ -450,10 +487,7 @@ def test_foreign_keys_point_at_the_platforms_tables(database, old, table, names,
         ALTER TABLE mapping.line ADD UNIQUE ("产品线代码")
         """
     )
-    if table == "none":
-        old.execute(f"DROP TABLE {FACT}")
-    elif table == "old without keys":
-        old.execute(NO_FOREIGN_KEYS)
+    old.execute(before)
 
     succeed(deploy_table(database, "-v", "adopt=true", *options))
 
@@ -471,46 +505,55 @@ def test_foreign_keys_point_at_the_platforms_tables(database, old, table, names,
 OTHER_RESULT = "CREATE FUNCTION customer.guard_closed_months() RETURNS integer RETURN 1"
 
 
-def test_failure_after_adopting_keeps_the_rows_and_deploy_goes_on(database, old):
+@pytest.mark.parametrize("is_empty", [False, True], ids=["rows", "empty"])
+def test_failure_after_adopting_keeps_the_rows_and_deploy_goes_on(database, old, is_empty):
     """Sqitch reverts what it deployed before the failure, but may not drop a table with rows."""
+    if is_empty:
+        old.execute(f"DELETE FROM {FACT}")
     old.execute(OTHER_RESULT)
     keys = [row[:3] for row in stored(old)]
 
     errors = fail(adopt(database))
 
     assert "cannot change return type of existing function" in errors
-    assert f"table {FACT} holds rows, and reverting would drop them" in errors
-    assert [row[:3] for row in stored(old)] == keys
+    assert (f"table {FACT} holds rows, and reverting would drop them" in errors) != is_empty
     # Those before the table, and the table, which is the package's from now on.
-    assert deployed_changes(database) == 3
+    assert deployed_changes(database) == (0 if is_empty else 3)
+    assert old.execute("SELECT to_regclass(%s) IS NULL", [FACT]).fetchone() == (is_empty,)
 
     old.execute("DROP FUNCTION customer.guard_closed_months()")
-    succeed(sqitch(database, "deploy"))
+    # The setting does no harm where nothing is to be adopted, and need not be said again.
+    succeed(adopt(database) if is_empty else sqitch(database, "deploy"))
 
     assert [row[:3] for row in stored(old)] == keys
 
 
-def test_failure_after_adopting_an_empty_table_drops_it_and_deploy_makes_it(database, old):
-    old.execute(f"DELETE FROM {FACT}")
-    old.execute(OTHER_RESULT)
+def test_failure_of_the_last_change_takes_back_what_was_logged_of_the_months(database, old):
+    """What Sqitch then reverts; deploying goes on from the table, and logs it as it is by then."""
+    succeed(deploy_scripts(database, "-v", "adopt=true"))
+    assert log(old) == LOGGED
+    *others, table, _, _ = (f"revert/{change}.sql" for change in reversed(changes()))
 
-    errors = fail(adopt(database))
+    succeed(psql(database, *(word for path in others[1:] for word in ("-f", path))))
+    assert "holds rows, and reverting would drop them" in fail(psql(database, "-f", table))
+    old.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '{NOVEMBER}'")
 
-    assert "cannot change return type of existing function" in errors
-    assert old.execute("SELECT to_regclass(%s)", [FACT]).fetchone() == (None,)
-    assert deployed_changes(database) == 0
-
-    old.execute("DROP FUNCTION customer.guard_closed_months()")
-    # The setting does no harm where nothing is to be adopted.
-    succeed(adopt(database))
+    succeed(deploy_scripts(database))
+    assert [entry[1:] for entry in log(old)] == [entry[1:] for entry in LOGGED[1:]]
 
 
 # --- Refusing ----------------------------------------------------------------
 
 
-def test_deploy_without_the_setting_names_the_command_and_changes_nothing(database, old):
+def test_deploy_unless_told_true_names_the_command_and_changes_nothing(database, old):
     before = picture(database)
 
+    for value, message in (
+        ("false", f"table {FACT} exists already"),
+        ("maybe", 'invalid input syntax for type boolean: "maybe"'),
+    ):
+        assert f"ERROR:  {message}\n" in fail(deploy_table(database, "-v", f"adopt={value}"))
+        assert picture(database) == before
     errors = fail(sqitch(database, "deploy"))
 
     assert f"ERROR:  table {FACT} exists already\n" in errors
@@ -521,22 +564,6 @@ def test_deploy_without_the_setting_names_the_command_and_changes_nothing(databa
     assert shell_command("adopt=true").startswith("sqitch deploy --set adopt=true ")
     assert picture(database) == before
     assert deployed_changes(database) == 0
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("false", f"table {FACT} exists already"),
-        ("maybe", 'invalid input syntax for type boolean: "maybe"'),
-    ],
-)
-def test_deploy_adopts_only_if_told_true(database, old, value, message):
-    before = picture(database)
-
-    errors = fail(deploy_table(database, "-v", f"adopt={value}"))
-
-    assert f"ERROR:  {message}\n" in errors
-    assert picture(database) == before
 
 
 class Obstacle(NamedTuple):
@@ -764,23 +791,6 @@ def test_what_is_no_plain_table_is_refused(database, old, kind, definition):
     assert f"{FACT} is no table of its own" in fail(psql(database, "-f", f"verify/{ADOPT}.sql"))
 
 
-def test_refused_deploy_leaves_nothing_and_is_repeated_once_the_data_is_right(database, old):
-    """By the README's own command line: Sqitch reverts what came before the table."""
-    old.execute(f"UPDATE {FACT} SET snapshot_month = snapshot_month - 1 WHERE company_id = 'C1'")
-    before = picture(database)
-
-    errors = fail(adopt(database))
-
-    said = "snapshot_month is not the last day of a month, such as 2025-11-29: 2 rows"
-    assert refusal(f"\n    {said}\n") in errors
-    assert picture(database) == before
-    assert deployed_changes(database) == 0
-
-    old.execute(f"DELETE FROM {FACT} WHERE company_id = 'C1'")
-    # Sqitch verifies each change that it deploys.
-    succeed(adopt(database))
-
-
 def test_deployer_that_is_no_superuser_adopts_its_own_table_alone(database, old, create_role):
     role = create_role()
     old.execute(
@@ -799,17 +809,9 @@ def test_deployer_that_is_no_superuser_adopts_its_own_table_alone(database, old,
 
     assert f"    owner: {role} expected, {old.info.user} found\n" in errors
     assert picture(database) == before
+    assert deployed_changes(database) == 0
 
     old.execute(f"ALTER TABLE {FACT} OWNER TO {role}")
     succeed(sqitch(database, *command, PGPASSWORD=role))
 
     assert len(stored(old)) == 4
-
-
-def test_verify_notices_an_owner_who_is_not_the_packages(database, old, create_role):
-    succeed(psql(database, "-f", f"deploy/{SOURCES}.sql"))
-    old.execute(f"ALTER TABLE {FACT} OWNER TO {create_role()}")
-
-    errors = fail(psql(database, "-f", f"verify/{ADOPT}.sql"))
-
-    assert f"table {FACT} has another owner than the rest of the package" in errors

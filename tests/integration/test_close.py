@@ -7,8 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.errors import ObjectNotInPrerequisiteState, SerializationFailure
-from support import CALLS, FACT, LEVELS, Source, versions, wait_for_lock
+from psycopg.errors import (
+    LockNotAvailable,
+    ObjectNotInPrerequisiteState,
+    SerializationFailure,
+)
+from support import BY_HAND, CALLS, FACT, LEVELS, Source, versions, wait_for_lock
 
 DECEMBER = date(2025, 12, 31)
 JANUARY = date(2026, 1, 31)
@@ -17,24 +21,13 @@ FEBRUARY = date(2026, 2, 28)
 # All the ways to change a month. Those of the package lock the month's control row and renew it,
 # so that snapshots of before are refused; for those by hand the triggers do.
 BY_PACKAGE = {name: CALLS[name] for name in ("refresh", "restate", "hook", "discard")}
-BY_HAND = {
-    "insert": f"""
-        INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)
-        VALUES (%(month)s, 'C1', 'PL204', '职年受托')
-        """,
-    "update": f"UPDATE {FACT} SET aum_balance = aum_balance + 1 WHERE snapshot_month = %(month)s",
-    "delete": f"DELETE FROM {FACT} WHERE snapshot_month = %(month)s AND company_id = 'C1'",
-    "truncate": f"TRUNCATE {FACT}",
-}
 CHANGES = BY_PACKAGE | BY_HAND
 
 every_change = pytest.mark.parametrize("name", CHANGES)
 every_level = pytest.mark.parametrize("level", LEVELS)
-# TRUNCATE goes at READ COMMITTED only.
-every_change_with_its_levels = pytest.mark.parametrize(
-    ("name", "level"),
-    [(name, level) for name in CHANGES for level in LEVELS if name != "truncate"]
-    + [("truncate", "read committed")],
+# TRUNCATE does not wait for who changes a month (test_concurrency.py).
+every_change_that_waits = pytest.mark.parametrize(
+    "name", [*BY_PACKAGE, "insert", "update", "delete"]
 )
 every_old_snapshot = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 
@@ -149,73 +142,36 @@ def refusals(name: str, level: str) -> tuple[type[psycopg.Error], ...]:
 # --- A change is under way, and a close comes --------------------------------
 
 
+# The first rows of a month bring its control row with them.
 @every_level
-@every_change
-def test_close_waits_for_a_change_under_way(session, connection, start, filled, name, level):
-    writer, closer = session(), session(level)
-    change(writer, name)
-    written = rows(writer)
-
-    call = start(close, closer)
-    wait_for_lock(connection, writer, call)
-    writer.commit()
-
-    if level != "read committed":
-        with pytest.raises(SerializationFailure):
-            call.result(timeout=20)
-    elif name in ("truncate", "discard"):
-        with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 holds no rows"):
-            call.result(timeout=20)
-    else:
-        assert call.result(timeout=20)["status"] == "closed"
-    assert not is_closed(connection)
-    closer.commit()
-    assert is_closed(connection) == (call.exception() is None)
-    assert rows(connection) == written
-
-
-@every_level
-@every_change
-def test_close_goes_on_when_the_change_is_rolled_back(
-    session, connection, start, filled, name, level
-):
-    before = rows(connection)
-    writer, closer = session(), session(level)
-    change(writer, name)
-
-    call = start(close, closer)
-    wait_for_lock(connection, writer, call)
-    writer.rollback()
-
-    assert call.result(timeout=20)["status"] == "closed"
-    closer.commit()
-    assert is_closed(connection)
-    assert rows(connection) == before
-
-
-@every_level
+@pytest.mark.parametrize(
+    ("name", "month"), [*((name, JANUARY) for name in CHANGES), ("insert", FEBRUARY)]
+)
 @pytest.mark.parametrize("end", ["commit", "rollback"])
-def test_close_waits_for_the_first_rows_of_a_month(session, connection, start, source, level, end):
-    """A month of which nothing is known yet: its control row comes with the rows."""
+def test_close_waits_for_a_change_under_way(
+    session, connection, start, filled, end, name, month, level
+):
+    before = rows(connection, month)
     writer, closer = session(), session(level)
-    change(writer, "insert", FEBRUARY)
-    written = rows(writer, FEBRUARY) if end == "commit" else []
+    change(writer, name, month)
+    left = rows(writer, month) if end == "commit" else before
 
-    call = start(close, closer, FEBRUARY)
+    call = start(close, closer, month)
     wait_for_lock(connection, writer, call)
     getattr(writer, end)()
 
-    if end == "rollback":
-        with pytest.raises(ObjectNotInPrerequisiteState, match="2026-02-28 holds no rows"):
-            call.result(timeout=20)
-    elif level == "read committed":
-        assert call.result(timeout=20)["status"] == "closed"
-    else:
+    if end == "commit" and level != "read committed":
         with pytest.raises(SerializationFailure):
             call.result(timeout=20)
+    elif not left:
+        with pytest.raises(ObjectNotInPrerequisiteState, match=f"{month} holds no rows"):
+            call.result(timeout=20)
+    else:
+        assert call.result(timeout=20)["status"] == "closed"
+    assert not is_closed(connection, month)
     closer.commit()
-    assert is_closed(connection, FEBRUARY) == (call.exception() is None)
-    assert rows(connection, FEBRUARY) == written
+    assert is_closed(connection, month) == (call.exception() is None)
+    assert rows(connection, month) == left
 
 
 # --- A close is under way, and a change comes --------------------------------
@@ -223,23 +179,28 @@ def test_close_waits_for_the_first_rows_of_a_month(session, connection, start, s
 
 @every_level
 @every_change
-def test_change_waits_for_a_close_under_way(session, connection, start, filled, name, level):
-    before = rows(connection)
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY], ids=["written", "adopted"])
+def test_change_waits_for_a_close_under_way(session, connection, start, filled, month, name, level):
+    """Also where there are rows without a control row, and the close makes it."""
+    adopt(connection)
+    before = rows(connection, month)
     closer, writer = session(), session(level)
-    close(closer)
+    close(closer, month)
 
-    call = start(change, writer, name)
+    call = start(change, writer, name, month)
     wait_for_lock(connection, closer, call)
     closer.commit()
 
-    with pytest.raises(refusals(name, level)):
+    # TRUNCATE has waited for the rows, and may ask for the month before the close lets go of it.
+    with pytest.raises((*refusals(name, level), LockNotAvailable)):
         call.result(timeout=20)
     writer.commit()
-    assert rows(connection) == before
-    assert operations(connection) == ["refresh", "close"]
+    assert rows(connection, month) == before
+    assert operations(connection, month)[-1] == "close"
 
 
-@every_change_with_its_levels
+@every_level
+@every_change_that_waits
 def test_change_goes_on_when_the_close_is_rolled_back(
     session, connection, start, filled, name, level
 ):
@@ -256,28 +217,6 @@ def test_change_goes_on_when_the_close_is_rolled_back(
     assert rows(connection) != before
     assert not is_closed(connection)
     assert "close" not in operations(connection)
-
-
-@every_level
-@every_change
-def test_change_waits_for_the_close_of_an_adopted_month(
-    session, connection, start, source, name, level
-):
-    """Rows without a control row: the close makes it."""
-    adopt(connection)
-    before = rows(connection, FEBRUARY)
-    closer, writer = session(), session(level)
-    close(closer, FEBRUARY)
-
-    call = start(change, writer, name, FEBRUARY)
-    wait_for_lock(connection, closer, call)
-    closer.commit()
-
-    with pytest.raises(refusals(name, level)):
-        call.result(timeout=20)
-    writer.commit()
-    assert rows(connection, FEBRUARY) == before
-    assert is_closed(connection, FEBRUARY)
 
 
 # --- A snapshot that was taken before the close -------------------------------
@@ -344,7 +283,7 @@ def test_row_cannot_be_moved_into_a_month_closed_since(session, connection, fill
 
 
 @every_old_snapshot
-@pytest.mark.parametrize("name", [*BY_PACKAGE, "insert", "update", "delete"])
+@every_change_that_waits
 def test_close_with_a_snapshot_older_than_a_change_is_refused(
     session, connection, filled, name, level
 ):
@@ -401,8 +340,12 @@ def test_of_two_closes_the_first_that_commits_counts(
     assert operations(connection) == ["refresh", "close"]
 
 
-@every_change_with_its_levels
-def test_change_waits_for_a_reopening_under_way(session, connection, start, filled, name, level):
+@every_level
+@every_change_that_waits
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_change_waits_for_a_reopening_under_way(
+    session, connection, start, filled, end, name, level
+):
     close(connection)
     before = rows(connection)
     opener, writer = session(), session(level)
@@ -410,57 +353,37 @@ def test_change_waits_for_a_reopening_under_way(session, connection, start, fill
 
     call = start(change, writer, name)
     wait_for_lock(connection, opener, call)
-    opener.commit()
+    getattr(opener, end)()
 
-    if level == "read committed":
+    if end == "rollback":
+        with pytest.raises(ObjectNotInPrerequisiteState):
+            call.result(timeout=20)
+    elif level == "read committed":
         call.result(timeout=20)
     else:
         with pytest.raises(refusals(name, level)):
             call.result(timeout=20)
     writer.commit()
-    assert (rows(connection) == before) == (level != "read committed")
+    assert (rows(connection) == before) == (call.exception() is not None)
 
 
-@every_level
-def test_change_is_refused_when_the_reopening_is_rolled_back(
-    session, connection, start, filled, level
-):
-    close(connection)
-    opener, writer = session(), session(level)
-    reopen(opener)
+@pytest.mark.parametrize("first", [close, reopen])
+def test_reopening_waits_for_who_closes_or_reopens(session, connection, start, filled, first):
+    if first is reopen:
+        close(connection)
+    one, two = session(), session()
+    first(one)
 
-    call = start(change, writer, "refresh")
-    wait_for_lock(connection, opener, call)
-    opener.rollback()
+    call = start(reopen, two)
+    wait_for_lock(connection, one, call)
+    one.commit()
 
-    with pytest.raises(ObjectNotInPrerequisiteState):
-        call.result(timeout=20)
-
-
-def test_of_two_reopenings_the_first_counts(session, connection, start, filled):
-    close(connection)
-    first, second = session(), session()
-    reopen(first)
-
-    call = start(reopen, second)
-    wait_for_lock(connection, first, call)
-    first.commit()
-
-    with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 is not closed"):
-        call.result(timeout=20)
-    assert operations(connection) == ["refresh", "close", "reopen"]
-
-
-def test_reopening_waits_for_a_close_under_way(session, connection, start, filled):
-    closer, opener = session(), session()
-    close(closer)
-
-    call = start(reopen, opener)
-    wait_for_lock(connection, closer, call)
-    closer.commit()
-
-    assert call.result(timeout=20)["status"] == "open"
-    opener.commit()
+    if first is reopen:
+        with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 is not closed"):
+            call.result(timeout=20)
+    else:
+        assert call.result(timeout=20)["status"] == "open"
+    two.commit()
     assert operations(connection) == ["refresh", "close", "reopen"]
 
 

@@ -29,9 +29,11 @@ from psycopg.errors import (
     SerializationFailure,
 )
 from support import (
+    BY_HAND,
     CALLS,
     CONTROL,
     FACT,
+    HISTORY,
     LEVELS,
     LOG,
     NOTHING,
@@ -41,8 +43,10 @@ from support import (
     empty,
     errors_in,
     listen,
+    month_as_at,
     months_stored,
     stored,
+    unfaithful,
     wait_for_lock,
 )
 
@@ -57,7 +61,7 @@ JANUARY, FEBRUARY, MARCH = MONTHS_OF_2026[:3]
 WRITES = ("refresh", "restate", "hook")
 OPERATIONS = (*CALLS,)
 # What the log has of an operation, where that is not its name.
-LOGGED = {"hook": ["refresh"], "check": []}
+LOGGED = {"hook": ["refresh"], "check": []} | {name: ["by_hand"] for name in BY_HAND}
 
 every_snapshot_level = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 
@@ -319,6 +323,91 @@ def test_hook_for_awards_waits_for_a_load_of_its_month_and_sees_its_rows(
     ).fetchall() == [("C1",)]
 
 
+# --- Changes by hand beside them ---------------------------------------------
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY], ids=["same month", "other month"])
+@pytest.mark.parametrize(
+    ("first_name", "second_name"),
+    [
+        (name, other)
+        for name in ("insert", "update", "delete")
+        for other in ("refresh", "discard", "update")
+    ]
+    + [("refresh", "insert"), ("restate", "update"), ("hook", "delete"), ("check", "update")],
+)
+def test_change_by_hand_and_another_change_wait_for_each_other(
+    session, connection, start, source, first_name, second_name, month
+):
+    """Whichever comes first, and whatever the month: the log has them in the order they went."""
+    for each in (JANUARY, FEBRUARY):
+        write(connection, each)
+    reprice(connection, 7)
+    first, second = session(), session(options="-c deadlock_timeout=20ms")
+    write(first, JANUARY, first_name)
+
+    call = start(write, second, month, second_name)
+    wait_for_lock(connection, first, call)
+    left = [month_as_at(first, JANUARY)]
+    first.commit()
+    call.result(timeout=20)
+    left.append(month_as_at(second, month))
+    second.commit()
+
+    entries = connection.execute(
+        f"SELECT snapshot_month, operation, log_id FROM {LOG} ORDER BY log_id OFFSET 2"
+    ).fetchall()
+    assert [entry[:2] for entry in entries] == [
+        (changed, operation)
+        for changed, name in ((JANUARY, first_name), (month, second_name))
+        for operation in LOGGED.get(name, [name])
+    ]
+    assert [month_as_at(connection, changed, log_id) for changed, _, log_id in entries] == left[
+        -len(entries) :
+    ]
+    assert unfaithful(connection) == []
+
+
+def test_changes_by_hand_that_wait_go_one_after_the_other(session, connection, start, source):
+    write(connection)
+    holder = session()
+    write(holder, JANUARY, "check")
+
+    hands = [session(autocommit=True) for _ in range(2)]
+    calls = [start(write, hand, JANUARY, "update") for hand in hands]
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted"
+    while connection.execute(waiting, [CONTROL]).fetchone() != (2,):
+        time.sleep(0.01)
+    holder.commit()
+
+    for call in calls:
+        call.result(timeout=20)
+    assert amounts(connection) == dict.fromkeys(("C1", "C2", "C3"), 102)
+    assert unfaithful(connection) == []
+
+
+def test_truncate_does_not_wait_for_who_changes_a_month(session, connection, hasty, start, source):
+    """It holds up the whole table; so it gives way, and its hint says how to wait without that."""
+    write(connection)
+    writer, cleaner = session(), session()
+    write(writer, JANUARY, "check")
+
+    with pytest.raises(LockNotAvailable, match="while a month is being changed") as caught:
+        write(session(options="-c statement_timeout=10s"), JANUARY, "truncate")
+
+    assert counts(write(writer)) == (3, 0, 0, 3, 0)
+    [wait_first] = re.findall("LOCK TABLE .*?;", caught.value.diag.message_hint)
+    call = start(cleaner.execute, wait_first)
+    wait_for_lock(connection, writer, call)
+    writer.commit()
+    call.result(timeout=20)
+    write(cleaner, JANUARY, "truncate")
+    cleaner.commit()
+    assert months_stored(connection) == {}
+    assert unfaithful(connection) == []
+    assert connection.execute(f"SELECT count(*) FROM {HISTORY}").fetchone() == (3,)
+
+
 # --- Different months --------------------------------------------------------
 
 
@@ -463,8 +552,9 @@ def test_locks_are_the_weakest_that_writing_takes(session, connection, source):
     refresher = session()
     written = {
         FACT: READ | {"RowExclusiveLock"},
-        CONTROL: {"RowShareLock", "RowExclusiveLock"},
+        CONTROL: READ | {"RowShareLock", "RowExclusiveLock"},
         LOG: {"RowExclusiveLock"},
+        HISTORY: {"RowExclusiveLock"},
         **dict.fromkeys((*SOURCES, 'customer."年金客户"', 'mapping."产品线"'), READ),
     }
 
@@ -483,13 +573,14 @@ def test_locks_are_the_weakest_that_writing_takes(session, connection, source):
 
     refresher.commit()
     write(refresher, JANUARY, "check")
-    assert table_locks(connection, refresher) == {CONTROL: written[CONTROL]}
+    assert table_locks(connection, refresher) == {CONTROL: written[CONTROL] - READ}
     write(refresher, JANUARY, "discard")
     locks = table_locks(connection, refresher)
     assert {table: modes for table, modes in locks.items() if modes != READ} == {
         FACT: {"RowExclusiveLock"},
         CONTROL: written[CONTROL],
         LOG: written[LOG],
+        HISTORY: written[HISTORY],
     }
 
 
@@ -524,7 +615,7 @@ def months_lock(holder: psycopg.Connection, month: date = JANUARY) -> Iterator[N
 
 
 @every_timeout
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [*OPERATIONS, "update"])
 def test_timeout_is_a_clear_error_and_leaves_nothing(session, connection, source, name, timeout):
     write(connection)
     if name == "reopen":
@@ -574,8 +665,12 @@ def test_timeout_in_a_savepoint_leaves_the_load(session, connection, source, tim
 
 
 @every_snapshot_level
-@pytest.mark.parametrize("written_before", [0, 1], ids=["first write", "later write"])
-@pytest.mark.parametrize("name", [*WRITES, "check", "discard"])
+@pytest.mark.parametrize(
+    ("name", "written_before"),
+    [(name, count) for name in (*WRITES, "check", "discard", "insert") for count in (0, 1)]
+    # By hand, what cannot be seen is not changed.
+    + [("update", 1), ("delete", 1)],
+)
 def test_snapshot_older_than_a_write_to_the_month_is_refused(
     session, connection, source, name, written_before, level
 ):
@@ -648,6 +743,109 @@ def test_months_side_by_side_are_right_or_refused(session, connection, source, l
     assert months_stored(connection) == dict.fromkeys(MONTHS_OF_2026, 3)
     for month in MONTHS_OF_2026:
         assert errors_in(connection, month) == []
+
+
+# --- Sources that are emptied and filled again -------------------------------
+
+# What TRUNCATE and DDL do they do to older snapshots, too: these find nothing where it was done.
+REFILLS = {
+    "table": 'TRUNCATE business."规模明细"',
+    "partition": "TRUNCATE business.january",
+    "partition exchanged": """
+        ALTER TABLE business."规模明细" DETACH PARTITION business.january;
+        CREATE TABLE business.january_again PARTITION OF business."规模明细"
+        FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')
+        """,
+    "table exchanged": """
+        ALTER TABLE business."规模明细" RENAME TO gone;
+        CREATE TABLE business."规模明细" (LIKE business.gone) PARTITION BY RANGE ("月度");
+        CREATE TABLE business.january_again PARTITION OF business."规模明细" DEFAULT
+        """,
+    "table staged": """
+        ALTER TABLE business."规模明细" RENAME TO gone;
+        ALTER TABLE business.staged RENAME TO "规模明细"
+        """,
+    "child": """
+        DELETE FROM business."规模明细" WHERE "月度" = '2026-01-01';
+        CREATE TEMPORARY TABLE contract ON COMMIT DROP AS SELECT * FROM customer.child;
+        TRUNCATE customer.child;
+        INSERT INTO customer.child SELECT * FROM contract
+        """,
+}
+
+
+@pytest.fixture
+def parted(connection) -> Iterator[None]:
+    """AUM detail in partitions, and a table that inherits from the contracts."""
+    connection.execute(
+        """
+        ALTER TABLE business."规模明细" RENAME TO kept;
+        CREATE TABLE business."规模明细" (LIKE business.kept INCLUDING IDENTITY)
+        PARTITION BY RANGE ("月度");
+        CREATE TABLE business.others PARTITION OF business."规模明细" DEFAULT;
+        CREATE TABLE business.january PARTITION OF business."规模明细"
+        FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
+        CREATE TABLE business.staged (LIKE business.kept);
+        CREATE TABLE customer.child () INHERITS (customer.customer_plan_contract);
+        """
+    )
+    yield
+    connection.execute(
+        """
+        -- Whoever a test that failed has left behind.
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%';
+        DROP TABLE business."规模明细", customer.child;
+        DROP TABLE IF EXISTS business.gone, business.january, business.staged;
+        ALTER TABLE business.kept RENAME TO "规模明细";
+        """
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("refill", "name"),
+    [(refill, "refresh") for refill in REFILLS]
+    + [("child", name) for name in ("restate", "close", "validate", "update")],
+)
+def test_source_emptied_and_filled_again_is_seen_or_refused(
+    session, connection, start, parted, source, refill, name, level
+):
+    """Whoever has looked before, and then waited for it."""
+    connection.execute(
+        "WITH contract AS ("
+        " DELETE FROM ONLY customer.customer_plan_contract WHERE company_id = 'C3' RETURNING *)"
+        " INSERT INTO customer.child SELECT * FROM contract"
+    )
+    write(connection)
+    before = stored(connection)
+    caller, etl = session(level), session()
+    caller.execute(f"SELECT count(*) FROM {FACT}")
+    etl.execute(
+        "CREATE TEMPORARY TABLE again ON COMMIT DROP AS"
+        """ SELECT * FROM business."规模明细" WHERE "月度" = '2026-01-01';"""
+        f"""UPDATE again SET "期末资产规模" = 7; {REFILLS[refill]};"""
+        'INSERT INTO business."规模明细" SELECT * FROM again'
+    )
+
+    call = start(
+        *(errors_in, caller, JANUARY) if name == "validate" else (write, caller, JANUARY, name)
+    )
+    wait_for_lock(connection, etl, call)
+    etl.commit()
+
+    # What reads in one statement has a snapshot older than its wait, at any level.
+    if level == "read committed" and name in ("refresh", "restate", "update"):
+        result = call.result(timeout=20)
+        caller.commit()
+        if name != "update":
+            assert counts(result) == (3, 0, 3, 0, 0)
+            assert errors_in(connection, JANUARY) == []
+    else:
+        with pytest.raises(SerializationFailure, match="emptied, rewritten or exchanged"):
+            call.result(timeout=20)
+        caller.rollback()
+        assert stored(connection) == before
 
 
 # --- Several months in one transaction ---------------------------------------
@@ -956,7 +1154,7 @@ def refresh_some_month(connection: psycopg.Connection, choice: random.Random) ->
 def do_anything(connection: psycopg.Connection, choice: random.Random) -> None:
     """Any operation at any isolation level; retried until it is right or refused for good."""
     month = choice.choice(SOAK_MONTHS)
-    name = choice.choice([*OPERATIONS])
+    name = choice.choice([*OPERATIONS, "update"])
     connection.isolation_level = LEVELS[choice.choice([*LEVELS])]
     try:
         retried(connection, lambda: write(connection, month, name))
@@ -1000,6 +1198,7 @@ def test_eight_refreshers_a_load_and_readers(database, connection):
         write(connection, month)
         assert errors_in(connection, month) == []
     look_for_half_a_month(connection, random.Random())
+    assert unfaithful(connection) == []
 
 
 @pytest.mark.usefixtures("crowd")
@@ -1027,6 +1226,7 @@ def test_every_operation_at_every_level_at_once(database, connection):
             write(connection, month, "reopen")
         write(connection, month)
         assert errors_in(connection, month) == []
+    assert unfaithful(connection) == []
     # Of each month the log tells closes and reopens by turns, each of them once.
     for month in SOAK_MONTHS:
         turns = [

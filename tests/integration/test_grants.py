@@ -6,7 +6,20 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 from psycopg import sql
-from support import CONTROL, FACT, GRANTS, KINDS, LOG, Source, fail, grant, grants, run, succeed
+from support import (
+    CONTROL,
+    FACT,
+    GRANTS,
+    HISTORY,
+    KINDS,
+    LOG,
+    Source,
+    fail,
+    grant,
+    grants,
+    run,
+    succeed,
+)
 
 # "nobody" may log in, and "visitor" has USAGE on the schema besides.
 KINDS_AND_OTHERS = (*KINDS, "visitor", "nobody")
@@ -40,7 +53,10 @@ GRANTED = {
         ("customer.monthly_status_trend", "SELECT"),
         ("customer.monthly_snapshot_control", "SELECT"),
         ("customer.monthly_snapshot_log", "SELECT"),
+        ("customer.monthly_status_history", "SELECT"),
         ("customer.validate_monthly_snapshot(date)", "EXECUTE"),
+        ("customer.monthly_status_as_at(date,bigint)", "EXECUTE"),
+        ("customer.published_changes(date)", "EXECUTE"),
     },
     "visitor": {USAGE},
     "nobody": set(),
@@ -60,31 +76,49 @@ SOURCES = (
     'business."规模明细"',
 )
 
-# Each function by a statement that needs EXECUTE on it.
-CALLS = {
-    "customer.baseline_month_of(date)": "SELECT customer.baseline_month_of('2026-01-31')",
-    "customer.close_snapshot_month(date,text)": (
-        "SELECT customer.close_snapshot_month('2026-01-31', 'published')"
-    ),
-    "customer.check_snapshot_sources()": "SELECT customer.check_snapshot_sources()",
-    "customer.discard_snapshot_month(date,text)": (
-        "SELECT customer.discard_snapshot_month('2026-01-31', 'why')"
-    ),
-    "customer.for_client(text)": "SELECT customer.for_client('text')",
-    "customer.guard_closed_months()": (
+# Each function by a statement that needs EXECUTE on it: those that take a value of each type...
+VALUES = {
+    "date": "'2026-01-31'",
+    "text": "'why'",
+    "bigint": "1",
+    "numeric": "1",
+    "jsonb": "NULL",
+    "boolean": "TRUE",
+    "": "",
+}
+FUNCTIONS = """
+    baseline_month_of(date) check_snapshot_sources() check_snapshot_sources_are_seen()
+    close_snapshot_month(date,text) discard_snapshot_month(date,text) for_client(text)
+    judge_monthly_snapshot(date,bigint,numeric,date,bigint,numeric,numeric,numeric,jsonb,boolean)
+    lock_open_snapshot_month(date) lock_snapshot_month(date) missing_snapshot_sources()
+    monthly_status_as_at(date,bigint) next_log_id(bigint) published_changes(date)
+    refresh_monthly_snapshot(date) require_reason(text,text)
+    restate_monthly_snapshot(date,text) setting_is_on(text,boolean)
+    snapshot_control_totals(date,bigint) snapshot_month_of(date) snapshot_rows_after(date,bigint)
+    source_aum() source_awards() source_columns() source_contracts()
+    source_control_totals(date,date,date) source_customers() source_late_changes(date)
+    source_losses() source_product_lines() source_types() validate_monthly_snapshot(date)
+    warn(text,text,text)
+"""
+
+
+def call(function: str) -> str:
+    name, types = function.removesuffix(")").split("(")
+    return f"SELECT * FROM customer.{name}({', '.join(VALUES[type] for type in types.split(','))})"
+
+
+def trigger(function: str, row: str = "") -> str:
+    return (
         "CREATE TEMPORARY TABLE own ();"
-        " CREATE TRIGGER own BEFORE TRUNCATE ON own EXECUTE FUNCTION customer.guard_closed_months()"
-    ),
-    "customer.judge_monthly_snapshot"
-    "(date,bigint,numeric,date,bigint,numeric,numeric,numeric,jsonb,boolean)": (
-        "SELECT * FROM customer.judge_monthly_snapshot"
-        "('2026-01-31', 1, 1, NULL, NULL, NULL, 1, 1, NULL, NULL)"
-    ),
-    "customer.lock_open_snapshot_month(date)": (
-        "SELECT customer.lock_open_snapshot_month('2026-01-31')"
-    ),
-    "customer.lock_snapshot_month(date)": "SELECT customer.lock_snapshot_month('2026-01-31')",
-    "customer.missing_snapshot_sources()": "SELECT * FROM customer.missing_snapshot_sources()",
+        f" CREATE TRIGGER own BEFORE UPDATE ON own {row} EXECUTE FUNCTION customer.{function}"
+    )
+
+
+# ... and those that take others.
+CALLS = {f"customer.{function}": call(function) for function in FUNCTIONS.split()} | {
+    "customer.guard_closed_months()": trigger("guard_closed_months()"),
+    "customer.keep_history()": trigger("keep_history()"),
+    "customer.set_snapshot_updated_at()": trigger("set_snapshot_updated_at()", "FOR EACH ROW"),
     "customer.period_to_snapshot_month(text)": "SELECT customer.period_to_snapshot_month('202601')",
     "customer.post_etl_hook(text,text)": (
         "SELECT customer.post_etl_hook('annuity_performance', '202601')"
@@ -92,54 +126,20 @@ CALLS = {
     "customer.pre_etl_check(text,text)": (
         "SELECT customer.pre_etl_check('annuity_performance', '202601')"
     ),
-    "customer.refresh_monthly_snapshot(date)": (
-        "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
-    ),
     "customer.reopen_snapshot_month(date,text)": (
         "SELECT customer.reopen_snapshot_month('2025-12-31', 'why')"
     ),
-    "customer.restate_monthly_snapshot(date,text)": (
-        "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')"
-    ),
-    "customer.require_reason(text,text)": "SELECT customer.require_reason('why', 'reason')",
     "customer.revoke_default_grants(regclass)": (
         "CALL customer.revoke_default_grants('customer.monthly_snapshot_log'::regclass)"
     ),
     "customer.revoke_default_grants(regprocedure)": (
         "CALL customer.revoke_default_grants('customer.snapshot_month_of(date)'::regprocedure)"
     ),
-    "customer.set_snapshot_updated_at()": (
-        "CREATE TEMPORARY TABLE own ();"
-        " CREATE TRIGGER own BEFORE UPDATE ON own"
-        " FOR EACH ROW EXECUTE FUNCTION customer.set_snapshot_updated_at()"
-    ),
-    "customer.setting_is_on(text,boolean)": "SELECT customer.setting_is_on('own.setting', TRUE)",
-    "customer.snapshot_month_of(date)": "SELECT customer.snapshot_month_of('2026-01-31')",
-    "customer.source_control_totals(date,date,date)": (
-        "SELECT * FROM customer.source_control_totals('2026-01-01', '2026-01-31', '2026-12-31')"
-    ),
-    **{
-        f"customer.source_{name}()": f"SELECT * FROM customer.source_{name}()"
-        for name in (
-            "aum",
-            "awards",
-            "columns",
-            "contracts",
-            "customers",
-            "losses",
-            "product_lines",
-            "types",
-        )
-    },
-    "customer.validate_monthly_snapshot(date)": (
-        "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')"
-    ),
     "customer.verify_function(text,text,text,boolean)": (
         "CALL customer.verify_function('customer.snapshot_month_of(date)',"
         " encode(sha256(convert_to(pg_get_functiondef("
         "'customer.snapshot_month_of(date)'::regprocedure), 'UTF8')), 'hex'), '', FALSE)"
     ),
-    "customer.warn(text,text,text)": "SELECT customer.warn('code', 'message', 'hint')",
     "customer.write_monthly_snapshot(date,text,text)": (
         "SELECT customer.write_monthly_snapshot('2026-01-31', 'refresh', NULL)"
     ),
@@ -167,17 +167,22 @@ ON_RELATION = {
     CONTROL: ON_TABLE
     | {
         "INSERT": "INSERT INTO {} VALUES ('2026-03-31')",
-        "UPDATE": "UPDATE {} SET closed_at = NULL, closed_by = NULL, close_note = NULL",
+        "UPDATE": "UPDATE {} SET stale_rows = 1",
     },
     LOG: ON_TABLE
     | {
         "INSERT": (
             "INSERT INTO {}"
             " (snapshot_month, operation, reason, started_at, finished_at,"
-            " invoked_by, application_name)"
-            " VALUES ('2026-01-31', 'close', 'why', now(), now(), 'someone', '')"
+            " month_rows, month_aum, invoked_by, application_name)"
+            " VALUES ('2026-01-31', 'reopen', 'why', now(), now(), 1, 1, 'someone', '')"
         ),
         "UPDATE": "UPDATE {} SET invoked_by = 'someone'",
+    },
+    HISTORY: ON_TABLE
+    | {
+        "INSERT": "INSERT INTO {} VALUES ('2026-01-31', 1, 'C1', 'PL201', 'insert')",
+        "UPDATE": "UPDATE {} SET aum_balance = 0",
     },
     TREND: {
         "SELECT": "SELECT * FROM {}",
@@ -224,8 +229,11 @@ ALLOWED = {
     kind: {f"{'call' if right == 'EXECUTE' else right} {name}" for name, right in granted - {USAGE}}
     for kind, granted in GRANTED.items()
 }
-# The rows of closed months are guarded from everyone.
-GUARDED = {f"TRUNCATE {FACT}": "55000"}
+# The rows of closed months are guarded from everyone, and what is in the history.
+GUARDED = dict.fromkeys(
+    (f"TRUNCATE {FACT}", *(f"{action} {HISTORY}" for action in ("UPDATE", "DELETE", "TRUNCATE"))),
+    "55000",
+)
 
 
 # --- Fixtures ----------------------------------------------------------------
@@ -240,8 +248,9 @@ def fill(connection: psycopg.Connection) -> None:
     connection.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
     # By hand, without rows, so that statements on the whole fact table meet no closed month.
     connection.execute(
-        f"INSERT INTO {CONTROL} (snapshot_month, closed_at, closed_by, close_note)"
-        " VALUES ('2025-12-31', now(), 'auditor', 'published')"
+        f"INSERT INTO {CONTROL} (snapshot_month, closed_at, closed_by, close_note,"
+        " closed_rows, closed_aum, closed_sha256)"
+        " VALUES ('2025-12-31', now(), 'auditor', 'published', 0, 0, '')"
     )
 
 

@@ -20,6 +20,7 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from support import (
     CONTROL,
     FACT,
+    HISTORY,
     KINDS,
     LOG,
     Notice,
@@ -33,6 +34,7 @@ from support import (
     psql,
     run,
     succeed,
+    unfaithful,
 )
 
 # No customer is called anything else, so that a leak shows.
@@ -282,6 +284,11 @@ class Intruder(NamedTuple):
 def intruder(database, connection, create_role, connect) -> Intruder:
     role = create_role()
     succeed(grant(database, **dict.fromkeys(KINDS, role)))
+    connection.execute(
+        f"GRANT SELECT ON {HISTORY} TO {role};"
+        " GRANT EXECUTE ON FUNCTION customer.monthly_status_as_at, customer.published_changes"
+        f" TO {role}"
+    )
     schema = f"s_{role}"
     connection.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {role}")
 
@@ -300,6 +307,13 @@ DISCARD = "SELECT customer.discard_snapshot_month('2026-01-31', 'why')"
 CHECK = "SELECT customer.pre_etl_check('annuity_performance', '202601')"
 AWARD = "SELECT customer.post_etl_hook('annual_award', '202601')"
 VALIDATE = "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')"
+CHANGED = "SELECT change, column_name FROM customer.published_changes('2026-01-31')"
+# Without an operator or function of the caller's own.
+AS_AT = f"""
+    SELECT version.*
+    FROM {LOG} AS entry
+    CROSS JOIN LATERAL customer.monthly_status_as_at(entry.snapshot_month, entry.log_id) AS version
+"""
 
 # What the intruder calls, so that every branch of every function runs, and what the owner does to
 # the sources before it.
@@ -351,6 +365,9 @@ CALLS = (
     ("SELECT customer.close_snapshot_month('2026-01-31', '')", ""),
     ("SELECT customer.reopen_snapshot_month('2026-01-31', '')", ""),
     ("SELECT customer.close_snapshot_month('1999-01-31', 'why')", ""),
+    (REFRESH, 'UPDATE business."规模明细" SET "期末资产规模" = 2'),
+    (AS_AT, ""),
+    (CHANGED, ""),
     (REFRESH, 'DELETE FROM business."规模明细"'),
     (RESTATE, ""),
     ("SET customer.accept_implausible = on", ""),
@@ -360,6 +377,7 @@ CALLS = (
     (f"TABLE {FACT}", ""),
     (f"TABLE {CONTROL}", ""),
     (f"TABLE {LOG}", ""),
+    (f"TABLE {HISTORY}", ""),
     ("TABLE customer.monthly_status_trend", ""),
 )
 
@@ -378,11 +396,11 @@ def call_everything(intruder: psycopg.Connection, owner: psycopg.Connection) -> 
         else:
             seen.append(
                 len(rows)
-                if statement.startswith("TABLE")
+                if statement.startswith("TABLE") or statement == AS_AT
                 else [
                     {key: item for key, item in value.items() if key != "log_id"}
                     if isinstance(value, dict)
-                    else value
+                    else re.sub(r"[-\d]+ [:\d]+ UTC|log entry \d+", "", str(value))
                     for row in rows
                     for value in row
                 ]
@@ -492,6 +510,10 @@ def test_traps_spring_in_each_function_without_its_search_path(connection, intru
     assert functions - fallen == {
         # An aggregate's trap, which takes no DISTINCT, is an error before it can spring.
         "customer.check_snapshot_sources()",
+        "customer.check_snapshot_sources_are_seen()",
+        "customer.snapshot_control_totals(date,bigint)",
+        # Of the owner alone.
+        "customer.keep_history()",
         "customer.refresh_monthly_snapshot(date)",
         "customer.restate_monthly_snapshot(date,text)",
         "customer.set_snapshot_updated_at()",
@@ -519,6 +541,44 @@ def test_no_trap_springs_under_who_may_write_the_table(connection, intruder, cat
     assert sprung(notices) == []
 
 
+def test_nothing_silences_who_changes_rows_by_hand(connection, intruder):
+    """Not settings, not tables with the names of ours: each statement is logged, and undone."""
+    connection.execute(HOOK)
+    connection.execute(
+        f"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON {FACT} TO {intruder.role}"
+    )
+    session = intruder.connect(autocommit=False)
+    session.execute(
+        f"""
+        CREATE TEMPORARY TABLE monthly_snapshot_control (LIKE {CONTROL});
+        CREATE TEMPORARY TABLE monthly_snapshot_log (LIKE {LOG});
+        CREATE TEMPORARY TABLE monthly_status_history (LIKE {HISTORY});
+        CREATE TEMPORARY TABLE old_row AS SELECT * FROM {FACT} LIMIT 0;
+        CREATE TEMPORARY TABLE new_row AS TABLE old_row;
+        SET search_path = pg_temp, pg_catalog;
+        INSERT INTO monthly_snapshot_control (snapshot_month, stale_rows, writer)
+        SELECT '2026-01-31', 0, concat_ws(' ', pg_current_xact_id(), depth)
+        FROM generate_series(0, 2) AS depth;
+        SELECT set_config('customer.writer', concat_ws(' ', pg_current_xact_id(), 0), FALSE);
+        SET customer.post_etl_hooks = off;
+        SET plpgsql.check_asserts = off;
+        SET row_security = off;
+        UPDATE {FACT} SET plan_count = 9 WHERE company_id <= '{SECRET}2';
+        INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)
+        VALUES ('2026-01-31', '{SECRET}1', 'PL204', 'x');
+        DELETE FROM {FACT} WHERE plan_count = 9;
+        TRUNCATE {FACT};
+        """
+    )
+    session.commit()
+
+    assert connection.execute(
+        f"SELECT inserted, updated, deleted FROM {LOG}"
+        f" WHERE operation = 'by_hand' AND invoked_by = '{intruder.role}' ORDER BY log_id"
+    ).fetchall() == [(0, 3, 0), (1, 0, 0), (0, 0, 3), (0, 0, 4)]
+    assert unfaithful(connection) == []
+
+
 # --- Rights that are not there ------------------------------------------------
 
 # What the matrix of test_grants.py does not hold.
@@ -537,6 +597,8 @@ ATTEMPTS = (
     "REASSIGN OWNED BY {owner} TO {role}",
     "ALTER ROLE {owner} SET search_path = {schema}",
     "SET plpgsql.variable_conflict = use_variable",
+    "SET session_replication_role = replica",
+    f"ALTER TABLE {FACT} DISABLE TRIGGER ALL",
     "CREATE CAST (text AS date) WITH INOUT AS IMPLICIT",
     "CREATE EVENT TRIGGER own ON ddl_command_end EXECUTE FUNCTION {schema}.own()",
 )

@@ -94,28 +94,16 @@ def changed(create_test_database, few_rows) -> Callable[[str], Callable[..., lis
     return change
 
 
-def test_each_question_is_there():
-    assert NAMES == [
-        "award_accuracy",
-        "awards_and_losses",
-        "distribution_by_month",
-        "foreign_keys",
-        "largest_aum",
-        "rows_in_month",
-    ]
-
-
 @pytest.mark.parametrize("query", QUERIES, ids=NAMES)
-def test_opens_with_what_it_answers_and_how_to_run_it(query: Path):
+def test_opens_with_what_it_answers_and_a_command_that_works_and_needs_a_month(
+    few_rows, query: Path
+):
     first, *others = query.read_text("utf-8").splitlines()
     assert first.startswith("-- ")
     comment = [line for line in [first, *others] if line.startswith("--")]
     assert "?" in "".join(comment)
     assert f"--   psql -v month=2026-01-31 -f sql/queries/{query.name}" in comment
 
-
-@pytest.mark.parametrize("query", QUERIES, ids=NAMES)
-def test_command_of_its_comment_works_and_needs_a_month(few_rows, query: Path):
     assert "row" in succeed(psql(few_rows, "-v", "month=2026-01-31", "-f", query))
     fail(psql(few_rows, "-f", query))
 
@@ -190,9 +178,11 @@ def test_largest_aum(ask):
     assert ask("largest_aum", "2026-03-31") == []
 
 
-def test_largest_aum_of_more_than_twenty(changed):
+def test_largest_aum_of_more_than_twenty_and_where_there_is_none(changed):
     ask = changed(
         """
+        UPDATE customer.fct_customer_business_monthly_status SET aum_balance = 0;
+
         INSERT INTO customer."年金客户" (company_id)
         SELECT 'c' || number
         FROM generate_series(10, 40) AS number;
@@ -207,10 +197,6 @@ def test_largest_aum_of_more_than_twenty(changed):
     assert [row[0] for row in ask("largest_aum", "2026-03-31")] == [
         f"c{number}" for number in range(40, 20, -1)
     ]
-
-
-def test_largest_aum_where_there_is_none(changed):
-    ask = changed("UPDATE customer.fct_customer_business_monthly_status SET aum_balance = 0")
     assert [row[4:] for row in ask("largest_aum")] == [["0.00", ""]] * 4
 
 

@@ -1,6 +1,7 @@
 """What the README prints is run as printed, on databases and roles of the tests' own.
 
-What it prints for adopting runs in test_adopt.py. And the CHANGELOG names whatever a user meets.
+What it prints for adopting runs in test_adopt.py, for restoring and replicas in test_restore.py.
+And the CHANGELOG names whatever a user meets.
 """
 
 import re
@@ -11,7 +12,7 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support import FACT, PROJECT, README, Source, blocks, fail, psql, run, shell_command, succeed
+from support import PROJECT, README, Source, blocks, fail, psql, run, shell_command, succeed
 
 DATABASE = "workdatahub"
 JANUARY = date(2026, 1, 31)
@@ -151,34 +152,6 @@ def test_deploy_commands_run(create_test_database, source_template, create_role)
 
     assert re.search(r"\+ guard_closed_months \.+ ok\n", deployed)
     assert verified.endswith("Verify successful\n")
-
-
-@pytest.mark.distribution
-def test_restore_commands_run(workdatahub, create_test_database, package_template, tmp_path):
-    workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
-    workdatahub.execute("SELECT customer.close_snapshot_month('2026-01-31', 'published')")
-    name = create_test_database(package_template)
-    [block] = [block for block in blocks("sh") if "pg_restore" in block]
-    command, databases = re.subn("--dbname=restored", f"--dbname={name}", block)
-    assert databases == 1
-
-    succeed(run("bash", "-ec", f"cd {tmp_path}\n{command}"))
-
-    with psycopg.connect(dbname=name) as restored:
-        assert snapshot(restored) == EXPECTED
-        assert restored.execute(
-            "SELECT count(*) FILTER (WHERE closed_at IS NOT NULL) FROM"
-            " customer.monthly_snapshot_control"
-        ).fetchone() == (1,)
-        for statement in (
-            "SELECT customer.refresh_monthly_snapshot('2026-01-31')",
-            f"UPDATE {FACT} SET plan_count = 9",
-        ):
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState), restored.transaction():
-                restored.execute(statement)
-        # The log goes on where it was.
-        reopened = restored.execute("SELECT customer.reopen_snapshot_month('2026-01-31', 'why')")
-        assert reopened.fetchone()[0]["log_id"] > 2
 
 
 def test_files_that_it_names_exist():

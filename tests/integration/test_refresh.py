@@ -2,8 +2,9 @@
 
 from datetime import date
 
+import psycopg
 import pytest
-from support import Notice, Source, listen, refresh
+from support import FACT, LOG, Notice, Source, listen, month_as_at, refresh, unfaithful
 
 JANUARY = date(2026, 1, 31)
 
@@ -191,3 +192,59 @@ def test_what_is_odd_is_said_each_time(connection, source, before, expected):
         ]
         assert notices[-1].severity == "NOTICE"
         assert result["accepted"] == (ACCEPTED in odd)
+
+
+# --- What comes between ---------------------------------------------------------
+
+
+def entries(connection: psycopg.Connection) -> list[tuple[str, int]]:
+    return connection.execute(f"SELECT operation, log_id FROM {LOG} ORDER BY log_id").fetchall()
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
+@pytest.mark.parametrize("moment", ["BEFORE", "AFTER"])
+def test_rows_that_a_trigger_of_others_writes_meanwhile_are_changed_by_hand(
+    connection, source, moment, is_first
+):
+    """Theirs comes after the refresh's entry, which did without them."""
+    with connection.transaction(force_rollback=True):
+        if not is_first:
+            refresh(connection, JANUARY)
+            connection.execute('UPDATE business."规模明细" SET "期末资产规模" = 7')
+        connection.execute(
+            f"""
+            CREATE FUNCTION public.add() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                INSERT INTO {FACT} (
+                    snapshot_month, company_id, product_line_code, product_line_name, aum_balance
+                )
+                VALUES (NEW.snapshot_month, NEW.company_id, 'PL204', '', 1)
+                -- Before a row that is there already, it runs twice.
+                ON CONFLICT DO NOTHING;
+                RETURN NEW;
+            END
+            $$;
+            CREATE TRIGGER add {moment} INSERT OR UPDATE ON {FACT}
+            FOR EACH ROW WHEN (NEW.company_id <> 'C3' AND NEW.product_line_code = 'PL202')
+            EXECUTE FUNCTION public.add()
+            """
+        )
+
+        refresh(connection, JANUARY)
+
+        *_, (_, own), (_, second), (_, third) = entries(connection)
+        assert [operation for operation, _ in entries(connection)[-3:]] == [
+            "refresh",
+            "by_hand",
+            "by_hand",
+        ]
+        lines = {
+            log_id: [row[2] for row in month_as_at(connection, JANUARY, log_id)]
+            for log_id in (own, second, third)
+        }
+        assert lines == {
+            own: ["PL202"] * 3,
+            second: ["PL202", "PL204", "PL202", "PL202"],
+            third: ["PL202", "PL204", "PL202", "PL204", "PL202"],
+        }
+        assert unfaithful(connection) == []

@@ -96,7 +96,7 @@ def test_every_way_to_break_the_package_still_applies():
     # scripts/accept runs this file with no path to it.
     from mutants import mutants
 
-    assert 500 <= len(mutants()) <= 900
+    assert 500 <= len(mutants()) <= 1100
 
 
 if __name__ == "__main__":  # scripts/accept; the databases are with and without the package

@@ -191,20 +191,11 @@ def test_deploy_and_verify_name_all_that_is_missing_and_deploying_leaves_nothing
 ):
     damage = """
         DROP TABLE business."规模明细" CASCADE;
-        ALTER TABLE customer."当年流失" DROP COLUMN "上报月份";
-        ALTER TABLE customer.customer_plan_contract
-            DROP COLUMN valid_to, DROP COLUMN plan_code CASCADE;
-        ALTER TABLE mapping."产品线" DROP CONSTRAINT "产品线_pkey" CASCADE
+        ALTER TABLE customer."当年流失" DROP COLUMN "上报月份"
     """
-    findings = "\n    ".join(
-        (
-            MISSING,
-            "column customer.customer_plan_contract.plan_code is missing",
-            "column customer.customer_plan_contract.valid_to is missing",
-            'column customer."当年流失"."上报月份" is missing',
-            'table business."规模明细" is missing',
-            'unique key on mapping."产品线"."产品线代码" is missing',
-        )
+    findings = (
+        f'{MISSING}\n    column customer."当年流失"."上报月份" is missing'
+        '\n    table business."规模明细" is missing'
     )
     execute(source_database, damage)
     execute(database, damage)
@@ -267,9 +258,10 @@ def test_owner_needs_the_columns_that_are_read_and_no_more(source_database, owne
         source.award("C1")
         source.detail("C1", "1.50")
 
-    output = succeed(deploy_scripts(source_database, *as_role(owner)))
+    result = deploy_scripts(source_database, *as_role(owner))
 
-    assert "superuser" not in output
+    succeed(result)
+    assert "superuser" not in result.stderr
     execute(source_database, f"REVOKE CREATE ON SCHEMA customer FROM {owner}")
     role = create_role()
     succeed(grant(source_database, **dict.fromkeys(KINDS, role)))
@@ -282,17 +274,6 @@ def test_owner_needs_the_columns_that_are_read_and_no_more(source_database, owne
 
     revert = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
     succeed(psql(source_database, *as_role(owner), "-v", "discard_snapshots=true", *revert))
-
-
-def test_deploy_says_which_table_the_deployer_may_not_read(source_database, owner):
-    execute(source_database, f"REVOKE USAGE ON SCHEMA business FROM {owner}")
-
-    errors = fail(psql(source_database, *as_role(owner), "-f", "deploy/sources.sql"))
-
-    assert (
-        f'{MISSING}\n    table business."规模明细" may not be read by {owner}:'
-        " it takes USAGE on the schema and SELECT\nHINT:"
-    ) in errors
 
 
 def test_functions_that_another_role_made_first_are_neither_run_nor_taken(
@@ -461,49 +442,16 @@ def test_warnings_do_not_abort_the_load_of_a_client_without_chinese(connect, con
             codes += [warning["code"] for warning in cursor.fetchone()[0]["warnings"]]
 
     assert len([notice for notice in notices if notice.severity == "WARNING"]) == len(codes)
-    assert set(codes) == {
-        "no_aum_detail",
-        "no_current_contract",
-        "rows_differ",
-        "aum_differs",
-        "aum_unattributed",
-        "several_month_dates",
-        "rows_removed",
-        "stale_rows",
-        "todays_contracts",
-        "implausible_accepted",
-        "invalid_month",
-        "month_closed",
-    }
+    all_codes = (
+        "no_aum_detail no_current_contract rows_differ aum_differs aum_unattributed rows_removed"
+        " several_month_dates stale_rows todays_contracts implausible_accepted invalid_month"
+        " month_closed"
+    )
+    assert set(codes) == set(all_codes.split())
 
 
 # --- Other source systems ----------------------------------------------------
 
-PLATFORM_TYPES = {
-    "key": "varchar",
-    "code": "varchar",
-    "day": "date",
-    "amount": "numeric(18,4)",
-    "flag": "boolean",
-}
-OTHER_TYPES = {
-    "text, timestamp, bigint": {
-        "key": "text",
-        "code": "text",
-        "day": "timestamp",
-        "amount": "bigint",
-    },
-    "char, integer": {"key": "char(12)", "code": "char(12)", "amount": "integer"},
-    # By it P1 and p1 are alike, but not to the package.
-    "citext": {"code": "citext"},
-    "domains over domains": {
-        "key": "own_code",
-        "code": "own_code",
-        "day": "own_day",
-        "amount": "own_amount",
-        "flag": "own_flag",
-    },
-}
 DOMAINS = """
     CREATE EXTENSION citext;
     CREATE DOMAIN some_code AS text CHECK (VALUE <> '');
@@ -563,8 +511,51 @@ MINIMAL_ROWS = """
 """
 
 
-def check_minimal_rows(database: str) -> None:
-    """By each rule these are the rows, and validation agrees."""
+PARTITIONS = (
+    "CREATE TABLE {table} (LIKE {kept}) PARTITION BY RANGE ({day});"
+    " CREATE TABLE {table}_1 PARTITION OF {table} FOR VALUES FROM (MINVALUE) TO ('2026-01-01');"
+    " CREATE TABLE {table}_2 PARTITION OF {table} FOR VALUES FROM ('2026-01-01') TO (MAXVALUE);"
+    " CREATE TABLE {table}_3 PARTITION OF {table} DEFAULT;"
+    " INSERT INTO {table} TABLE {kept};"
+)
+# The types of keys, codes, days, amounts and flags; and what stands where a table stood.
+SYSTEMS = {
+    "text, views": ("text text timestamp bigint boolean", "CREATE VIEW {table} AS TABLE {kept};"),
+    "char, materialized views": (
+        "char(12) char(12) date integer boolean",
+        "CREATE MATERIALIZED VIEW {table} AS TABLE {kept};",
+    ),
+    # By citext P1 and p1 are alike, but not to the package.
+    "citext, partitions": ("varchar citext date numeric(18,4) boolean", PARTITIONS),
+    "domains over domains": (
+        "own_code own_code own_day own_amount own_flag",
+        "ALTER TABLE {kept} RENAME TO {name};",
+    ),
+}
+
+
+@pytest.mark.parametrize(("types", "replace"), SYSTEMS.values(), ids=SYSTEMS)
+def test_other_source_systems_with_no_more_than_is_read_are_enough(
+    create_test_database, types, replace
+):
+    """By each rule the rows are the same, and validation agrees."""
+    database = create_test_database()
+    kinds = ("key", "code", "day", "amount", "flag")
+    tables = MINIMAL_TABLES.format(**dict(zip(kinds, types.split(), strict=True)))
+    statement = DOMAINS + tables + MINIMAL_ROWS
+    for schema, name, day in (
+        ("customer", "customer_plan_contract", "valid_to"),
+        ("customer", "当年中标", "上报月份"),
+        ("customer", "当年流失", "上报月份"),
+        ("business", "规模明细", "月度"),
+    ):
+        names = {"name": name, "table": f"{schema}.{name}", "kept": f"{schema}.kept_{name}"}
+        statement += f"ALTER TABLE {schema}.{name} RENAME TO kept_{name};"
+        statement += replace.format(**names, day=day)
+    succeed(psql(database, "-c", statement))
+
+    succeed(deploy_scripts(database))
+
     restate = "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')"
     # Of the awards of the year the one of December is still to come in January.
     for call, wins in ((REFRESH, True), (restate, False)):
@@ -577,47 +568,3 @@ def check_minimal_rows(database: str) -> None:
                 (JANUARY, "C1", "PL1", "受托", True, False, wins, wins, False, Decimal(150), 2),
                 (JANUARY, "C2", "PL1", "受托", False, True, False, False, True, Decimal(0), 1),
             ]
-
-
-@pytest.mark.parametrize("other_types", OTHER_TYPES.values(), ids=OTHER_TYPES.keys())
-def test_minimal_source_system_is_enough(create_test_database, other_types):
-    database = create_test_database()
-    tables = MINIMAL_TABLES.format(**(PLATFORM_TYPES | other_types))
-    succeed(psql(database, "-c", DOMAINS + tables + MINIMAL_ROWS))
-
-    succeed(deploy_scripts(database))
-
-    check_minimal_rows(database)
-
-
-@pytest.mark.parametrize(
-    "replace",
-    [
-        "CREATE VIEW {table} AS TABLE {kept};",
-        "CREATE MATERIALIZED VIEW {table} AS TABLE {kept};",
-        "CREATE TABLE {table} (LIKE {kept}) PARTITION BY RANGE ({day});"
-        " CREATE TABLE {table}_1 PARTITION OF {table} FOR VALUES FROM (MINVALUE) TO ('2026-01-01');"
-        " CREATE TABLE {table}_2 PARTITION OF {table} FOR VALUES FROM ('2026-01-01') TO (MAXVALUE);"
-        " CREATE TABLE {table}_3 PARTITION OF {table} DEFAULT;"
-        " INSERT INTO {table} TABLE {kept};",
-    ],
-    ids=["views", "materialized views", "partitioned tables"],
-)
-def test_what_is_read_need_not_be_a_plain_table(create_test_database, replace):
-    database = create_test_database()
-    statement = MINIMAL_TABLES.format(**PLATFORM_TYPES) + MINIMAL_ROWS
-    for schema, table, day in (
-        ("customer", "customer_plan_contract", "valid_to"),
-        ("customer", "当年中标", "上报月份"),
-        ("customer", "当年流失", "上报月份"),
-        ("business", "规模明细", "月度"),
-    ):
-        statement += f"ALTER TABLE {schema}.{table} RENAME TO kept_{table};"
-        statement += replace.format(
-            table=f"{schema}.{table}", kept=f"{schema}.kept_{table}", day=day
-        )
-    succeed(psql(database, "-c", statement))
-
-    succeed(deploy_scripts(database))
-
-    check_minimal_rows(database)

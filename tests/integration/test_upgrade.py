@@ -12,6 +12,7 @@ from support import (
     PROJECT,
     Source,
     fail,
+    grant,
     psql,
     run,
     schema_dump,
@@ -131,8 +132,7 @@ def test_upgrade_and_its_way_back_keep_rows_grants_and_closed_months(
     target = ("--target", f"db:pg:{database}")
     role = create_role()
     succeed(project.sqitch("deploy", *target))
-    duties = [f"--set={duty}={role}" for duty in ("etl", "operator", "closer", "reader")]
-    succeed(psql(database, *duties, "-f", "sql/grants.sql"))
+    succeed(grant(database, etl=role, operator=role, closer=role, reader=role))
     with psycopg.connect(dbname=database) as connection:
         source = Source(connection)
         source.contract("C1")

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(35);
+SELECT plan(36);
 
 \ir fixture.psql
 
@@ -140,6 +140,9 @@ FROM (VALUES
         '01 by_hand: +1 ~1 -1 = 2, 32.00 yuan; A delete 10.00; B update 20.00; C insert'),
     ($$ DELETE FROM fact WHERE company = 'B' $$,
         '01 by_hand: +0 ~0 -1 = 1, 10.00 yuan; B delete 20.00 | 02 by_hand: +0 ~0 -1 = 1, 11.00 yuan; B delete 21.00'),
+    ($$ INSERT INTO fact (month, company, line) VALUES ('2026-01-31', 'A', 'PL201');
+        DELETE FROM fact WHERE month = '2026-01-31' AND company = 'A' AND line = 'PL202' $$,
+        '01 by_hand: +1 ~0 -0 = 3, 30.00 yuan; A insert | 01 by_hand: +0 ~0 -1 = 2, 20.00 yuan; A delete 10.00'),
     ($$ TRUNCATE customer.fct_customer_business_monthly_status $$,
         '01 by_hand: +0 ~0 -2 = 0, 0.00 yuan; A delete 10.00; B delete 20.00 | '
             '02 by_hand: +0 ~0 -2 = 0, 0.00 yuan; A delete 11.00; B delete 21.00'),

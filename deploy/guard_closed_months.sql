@@ -77,7 +77,6 @@ BEGIN
             SELECT 1
             FROM pg_locks
             WHERE pid = pg_backend_pid()
-                AND locktype = 'relation'
                 AND relation = 'customer.monthly_snapshot_control'::regclass
                 AND mode = 'RowExclusiveLock'
         ) THEN
@@ -324,7 +323,6 @@ BEGIN
             entry.log_id,
             entry.row_change,
             entry.aum_change,
-            control.last_log_id,
             control.last_rule,
             coalesce(newest.month_rows, 0) AS earlier_rows,
             coalesce(newest.month_aum, 0.00) AS earlier_aum
@@ -346,7 +344,7 @@ BEGIN
             AND log_id = v_entry.log_id;
 
         -- The first fill of a month has no history.
-        IF v_entry.last_log_id IS NULL AND v_event.inserted + v_event.updated + v_event.deleted = 0 THEN
+        IF v_event.inserted + v_event.updated + v_event.deleted = 0 THEN
             v_event.inserted := v_entry.row_change;
         END IF;
 

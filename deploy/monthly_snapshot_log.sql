@@ -82,7 +82,7 @@ CALL customer.revoke_default_grants('customer.monthly_snapshot_log_log_id_seq'::
 COMMENT ON TABLE customer.monthly_snapshot_log IS
 'One row for each refresh, restate, close, reopen and discard of a month that committed, for each change of its rows by hand, and for each month of a table that was adopted; what was rolled back leaves none. Written by the package''s functions and triggers.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.log_id IS
-'Number of the entry, rising; gaps are calls that were rolled back.';
+'Number of the entry, rising; gaps are calls that were rolled back, and statements by hand that changed nothing.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.snapshot_month IS
 'The month, as its last day.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.operation IS

@@ -189,11 +189,127 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE PROCEDURE customer.verify_table(p_table text, p_expected text[])
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
+AS $$
+DECLARE
+    v_table regclass := to_regclass(p_table);
+    v_wrong text;
+BEGIN
+    SELECT string_agg(problem, E'\n    ')
+    INTO v_wrong
+    FROM (
+        SELECT 'expected ' || fact
+        FROM unnest(p_expected) AS expected (fact)
+        WHERE fact NOT IN (
+            SELECT concat(fact, CASE WHEN description <> '' THEN ', with comment' END)
+            FROM (
+                SELECT
+                    concat_ws(' ', 'column', attname, format_type(atttypid, atttypmod),
+                        CASE WHEN attcollation <> typcollation THEN 'COLLATE ' || attcollation::regcollation END,
+                        CASE WHEN attnotnull THEN 'NOT NULL' END,
+                        'DEFAULT ' || pg_get_expr(adbin, adrelid),
+                        CASE attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY' END
+                    ),
+                    col_description(attrelid, attnum)
+                FROM pg_attribute
+                JOIN pg_type
+                    ON pg_type.oid = atttypid
+                LEFT JOIN pg_attrdef
+                    ON adrelid = attrelid
+                    AND adnum = attnum
+                WHERE attrelid = v_table
+                    AND attnum > 0
+                UNION ALL
+                SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid)), obj_description(oid, 'pg_constraint')
+                FROM pg_constraint
+                WHERE conrelid = v_table
+                    AND convalidated
+                    AND NOT EXISTS (
+                        SELECT
+                        FROM pg_trigger
+                        WHERE tgconstraint = pg_constraint.oid
+                            AND tgenabled <> 'O'
+                    )
+                UNION ALL
+                SELECT pg_get_indexdef(indexrelid), obj_description(indexrelid, 'pg_class')
+                FROM pg_index
+                WHERE indrelid = v_table
+                    AND indisvalid
+                UNION ALL
+                -- Restoring a dump takes some of the parentheses away.
+                SELECT translate(pg_get_triggerdef(oid), '()', ''), obj_description(oid, 'pg_trigger')
+                FROM pg_trigger
+                WHERE tgrelid = v_table
+                    AND tgenabled = 'O'
+                UNION ALL
+                SELECT 'sequence ' || objid::regclass, obj_description(objid, 'pg_class')
+                FROM pg_depend
+                WHERE classid = 'pg_class'::regclass
+                    AND refobjid = v_table
+                    AND deptype = 'i'
+                UNION ALL
+                SELECT unnest(ARRAY[
+                    CASE WHEN obj_description(v_table, 'pg_class') <> '' THEN 'comment on table' END,
+                    CASE WHEN relowner = (
+                        SELECT proowner FROM pg_proc WHERE pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
+                    ) THEN 'the owner of customer.missing_snapshot_sources()' END,
+                    CASE relpersistence WHEN 'p' THEN 'write-ahead logging' END,
+                    CASE WHEN NOT relrowsecurity THEN 'no row security' END,
+                    CASE
+                        WHEN has_table_privilege(relowner, v_table, 'SELECT')
+                            AND has_table_privilege(relowner, v_table, 'INSERT')
+                            AND has_table_privilege(relowner, v_table, 'UPDATE')
+                            AND has_table_privilege(relowner, v_table, 'DELETE')
+                            THEN 'all privileges for its owner'
+                    END
+                ] || reloptions), NULL
+                FROM pg_class
+                WHERE oid = v_table
+            ) AS found (fact, description)
+        )
+        UNION ALL
+        -- Reading is the site's to grant, and so is VACUUM and its like. Who could write a table before it
+        -- was adopted still may: the verify script of that table warns of it.
+        SELECT DISTINCT format('it grants %s on %s to %s', privilege_type, pg_class.oid::regclass, coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'))
+        FROM pg_class
+        JOIN pg_attribute
+            ON attrelid = pg_class.oid
+        CROSS JOIN aclexplode(relacl || attacl)
+        WHERE grantee <> relowner
+            AND (
+                pg_class.oid = v_table
+                OR relkind = 'S' AND pg_class.oid IN (SELECT objid FROM pg_depend WHERE refobjid = v_table AND deptype = 'i')
+            )
+            AND (
+                grantee = 0
+                OR (privilege_type NOT IN ('SELECT', 'MAINTAIN') AND obj_description(v_table, 'pg_class') !~ '(?n)^Adopted ')
+            )
+    ) AS found (problem);
+
+    IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION E'table % is not as deployed:\n    %', p_table, v_wrong
+            USING HINT = format(
+                'To bring comments, rights, triggers and missing indexes up to date, run as the owner of the package: '
+                '"psql -d DATABASE -f deploy/%s.sql", and then sql/grants.sql again; columns and constraints take ALTER TABLE.',
+                split_part(p_table, '.', 2)
+            );
+    END IF;
+END
+$$;
+
 CALL customer.revoke_default_grants('customer.verify_function(text, text, text, boolean)'::regprocedure);
+CALL customer.revoke_default_grants('customer.verify_table(text, text[])'::regprocedure);
 
 COMMENT ON PROCEDURE customer.verify_function(text, text, text, boolean) IS
 'Internal, for verify scripts: raises an error unless a function of the package is as deployed: the sha256 of its definition (which covers body, language, arguments, result, volatility, security and settings), its owner, its comment and who may execute it.
 p_function: the function with its argument types. p_expected_hash: what scripts/accept wrote. p_change: the change that makes it. p_is_internal: whether nobody but its owner may execute it; otherwise PUBLIC may not.
+SQLSTATE P0001: it is not as deployed; the message says in what, the hint which command mends it.';
+COMMENT ON PROCEDURE customer.verify_table(text, text[]) IS
+'Internal, for verify scripts: raises an error unless a table of the package has all the facts that are expected of it (columns, constraints, indexes, triggers that fire, sequences of its columns, comments, owner, options) and grants nothing but reading to roles that are named. What else it has is the site''s.
+p_table: its name, which is that of the change that makes it. p_expected: the facts, as PostgreSQL prints them.
 SQLSTATE P0001: it is not as deployed; the message says in what, the hint which command mends it.';
 
 -- --- Which tables they are ------------------------------------------------------------------

@@ -18,6 +18,7 @@ DROP FUNCTION IF EXISTS customer.for_client(text);
 DROP FUNCTION IF EXISTS customer.missing_snapshot_sources();
 DROP FUNCTION IF EXISTS customer.source_columns();
 DROP PROCEDURE IF EXISTS customer.verify_function(text, text, text, boolean);
+DROP PROCEDURE IF EXISTS customer.verify_table(text, text[]);
 DROP PROCEDURE IF EXISTS customer.revoke_default_grants(regprocedure);
 DROP PROCEDURE IF EXISTS customer.revoke_default_grants(regclass);
 

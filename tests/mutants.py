@@ -289,7 +289,6 @@ ON after.snapshot_month = before.snapshot_month AND | ON
 IF TG_OP IN ('INSERT', 'UPDATE') THEN | IF TG_OP IN ('INSERT') THEN | IF TG_OP IN ('UPDATE') THEN
 IF TG_OP IN ('UPDATE', 'DELETE') AND | IF TG_OP IN ('UPDATE') AND | IF TG_OP IN ('DELETE') AND
 v_event.inserted := v_entry.row_change; |
-v_entry.last_log_id IS NULL AND |
 v_entry.earlier_rows + v_entry.row_change | v_entry.row_change
 v_entry.earlier_aum + v_entry.aum_change | v_entry.aum_change
 WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to ELSE is_current END | WHEN 'as_of' THEN is_current ELSE is_current END | WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to ELSE TRUE END

@@ -17,7 +17,6 @@ CALL customer.verify_function(
 
 DO $$
 DECLARE
-    v_table CONSTANT regclass := to_regclass('customer.fct_customer_business_monthly_status');
     v_expected CONSTANT text[] := ARRAY[
         'column snapshot_month date NOT NULL, with comment',
         'column company_id character varying NOT NULL, with comment',
@@ -54,95 +53,8 @@ DECLARE
         'the owner of customer.missing_snapshot_sources()',
         'all privileges for its owner'
     ];
-    v_wrong text;
 BEGIN
-    SELECT string_agg(problem, E'\n    ')
-    INTO v_wrong
-    FROM (
-        SELECT 'expected ' || fact
-        FROM unnest(v_expected) AS expected (fact)
-        WHERE fact NOT IN (
-            SELECT concat(fact, CASE WHEN description <> '' THEN ', with comment' END)
-            FROM (
-                SELECT
-                    concat_ws(' ', 'column', attname, format_type(atttypid, atttypmod),
-                        CASE WHEN attcollation <> typcollation THEN 'COLLATE ' || attcollation::regcollation END,
-                        CASE WHEN attnotnull THEN 'NOT NULL' END,
-                        'DEFAULT ' || pg_get_expr(adbin, adrelid),
-                        CASE attidentity WHEN 'a' THEN 'GENERATED ALWAYS AS IDENTITY' END
-                    ),
-                    col_description(attrelid, attnum)
-                FROM pg_attribute
-                JOIN pg_type
-                    ON pg_type.oid = atttypid
-                LEFT JOIN pg_attrdef
-                    ON adrelid = attrelid
-                    AND adnum = attnum
-                WHERE attrelid = v_table
-                    AND attnum > 0
-                UNION ALL
-                SELECT format('constraint %s %s', conname, pg_get_constraintdef(oid)), obj_description(oid, 'pg_constraint')
-                FROM pg_constraint
-                WHERE conrelid = v_table
-                    AND convalidated
-                    AND NOT EXISTS (
-                        SELECT
-                        FROM pg_trigger
-                        WHERE tgconstraint = pg_constraint.oid
-                            AND tgenabled <> 'O'
-                    )
-                UNION ALL
-                SELECT pg_get_indexdef(indexrelid), obj_description(indexrelid, 'pg_class')
-                FROM pg_index
-                WHERE indrelid = v_table
-                    AND indisvalid
-                UNION ALL
-                -- Restoring a dump takes some of the parentheses away.
-                SELECT translate(pg_get_triggerdef(oid), '()', ''), obj_description(oid, 'pg_trigger')
-                FROM pg_trigger
-                WHERE tgrelid = v_table
-                    AND tgenabled = 'O'
-                UNION ALL
-                SELECT unnest(ARRAY[
-                    CASE WHEN obj_description(v_table, 'pg_class') <> '' THEN 'comment on table' END,
-                    CASE WHEN relowner = (
-                        SELECT proowner FROM pg_proc WHERE pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
-                    ) THEN 'the owner of customer.missing_snapshot_sources()' END,
-                    CASE relpersistence WHEN 'p' THEN 'write-ahead logging' END,
-                    CASE WHEN NOT relrowsecurity THEN 'no row security' END,
-                    CASE
-                        WHEN has_table_privilege(relowner, v_table, 'SELECT')
-                            AND has_table_privilege(relowner, v_table, 'INSERT')
-                            AND has_table_privilege(relowner, v_table, 'UPDATE')
-                            AND has_table_privilege(relowner, v_table, 'DELETE')
-                            THEN 'all privileges for its owner'
-                    END
-                ] || reloptions), NULL
-                FROM pg_class
-                WHERE oid = v_table
-            ) AS found (fact, description)
-        )
-        UNION ALL
-        -- Reading is the site's to grant, and so is VACUUM and its like. Who could write a table before it
-        -- was adopted still may: see below.
-        SELECT DISTINCT format('it grants %s to %s', privilege_type, coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'))
-        FROM pg_class
-        JOIN pg_attribute
-            ON attrelid = pg_class.oid
-        CROSS JOIN aclexplode(relacl || attacl)
-        WHERE pg_class.oid = v_table
-            AND grantee <> relowner
-            AND (
-                grantee = 0
-                OR (privilege_type NOT IN ('SELECT', 'MAINTAIN') AND obj_description(pg_class.oid, 'pg_class') !~ '(?n)^Adopted ')
-            )
-    ) AS found (problem);
-
-    IF v_wrong IS NOT NULL THEN
-        RAISE EXCEPTION E'table customer.fct_customer_business_monthly_status is not as deployed:\n    %', v_wrong
-            USING HINT = 'To bring comments, rights, triggers and missing indexes up to date, run as the owner of the package: '
-                '"psql -d DATABASE -f deploy/fct_customer_business_monthly_status.sql", and then sql/grants.sql again; columns and constraints take ALTER TABLE.';
-    END IF;
+    CALL customer.verify_table('customer.fct_customer_business_monthly_status', v_expected);
 END
 $$;
 

@@ -8,7 +8,7 @@ SET LOCAL quote_all_identifiers = off;
 
 CALL customer.verify_function(
     'customer.guard_closed_months()',
-    '004ba867ca045904558fd66543f7054bd0a7cfa0ec55627b3609cdd7a335c20a',
+    'e406c9449e6c367811b740f2b45912b6d6bb96c6e2f11bc2d4691d787bfc5e95',
     'guard_closed_months',
     p_is_internal => TRUE
 );

@@ -21,6 +21,7 @@ BEGIN
             ('customer.revoke_default_grants(regprocedure)', TRUE, 'c45dd6af082d453250a6b0279113ead1ea90184d4785d1997d0b0d30115f86f8', NULL),
             ('customer.revoke_default_grants(regclass)', TRUE, '076f808722fd83955305277e3db6f40ca334fdf20b667c48a25e99ef1e2a2414', NULL),
             ('customer.verify_function(text,text,text,boolean)', TRUE, '67daf468f3b3ea43a08816323d35272419c28da45e75d3c043bf31016c497444', NULL),
+            ('customer.verify_table(text,text[])', TRUE, '9f5b220c4f29073157bc562cc0095b7edb2ab2008551c11ac43481baac300322', NULL),
             ('customer.missing_snapshot_sources()', FALSE, 'd625ae45286b8ee5288e3f9587e2e98c0e2538ee5ac9ddd302f6fcbb8c2ef1f2', NULL),
             ('customer.check_snapshot_sources()', TRUE, 'e476a6183d871fb3f66bef4a4e1698ad49b9cfb30e16e062e8f667ae12c20252', NULL),
             ('customer.check_snapshot_sources_are_seen()', TRUE, '490867e9bf15600795223de6716b08b74bdc86381de53cff8156230abadf0a10', NULL),

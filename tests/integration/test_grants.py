@@ -140,6 +140,9 @@ CALLS = {f"customer.{function}": call(function) for function in FUNCTIONS.split(
         " encode(sha256(convert_to(pg_get_functiondef("
         "'customer.snapshot_month_of(date)'::regprocedure), 'UTF8')), 'hex'), '', FALSE)"
     ),
+    "customer.verify_table(text,text[])": (
+        "CALL customer.verify_table('customer.monthly_snapshot_log', '{}')"
+    ),
     "customer.write_monthly_snapshot(date,text,text)": (
         "SELECT customer.write_monthly_snapshot('2026-01-31', 'refresh', NULL)"
     ),

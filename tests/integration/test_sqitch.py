@@ -474,21 +474,25 @@ DAMAGES = {
         "expected no row security": ["ALTER TABLE {0} ENABLE ROW LEVEL SECURITY"],
         "expected write-ahead logging": ["ALTER TABLE {0} SET UNLOGGED"],
         **{
-            f"it grants {privilege} to other": [f"GRANT {privilege} ON {{0}} TO other"]
+            f"it grants {privilege} on {FACT} to other": [f"GRANT {privilege} ON {{0}} TO other"]
             for privilege in ("INSERT", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
         },
-        "it grants UPDATE to other": ["GRANT UPDATE (plan_count) ON {0} TO other"],
-        "it grants SELECT to PUBLIC": ["GRANT SELECT (plan_count) ON {0} TO PUBLIC"],
+        f"it grants UPDATE on {FACT} to other": ["GRANT UPDATE (plan_count) ON {0} TO other"],
+        f"it grants SELECT on {FACT} to PUBLIC": ["GRANT SELECT (plan_count) ON {0} TO PUBLIC"],
     },
     "monthly_snapshot_control": {
         "expected column snapshot_month ": ["DROP TABLE {0} CASCADE"],
         "expected column last_rule ": ["ALTER TABLE {0} ALTER last_rule SET NOT NULL"],
         "expected column close_note ": ["ALTER TABLE {0} ALTER close_note SET DEFAULT ''"],
-        "expected the owner of the fact table": ["ALTER TABLE {0} OWNER TO other"],
+        "expected the owner of customer.missing_snapshot_sources()": [
+            "ALTER TABLE {0} OWNER TO other"
+        ],
         "expected all privileges for its owner": [
             take_from_owner(privilege) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
         ],
-        "it grants UPDATE to other": ["GRANT UPDATE ON {0} TO other"],
+        "it grants UPDATE on customer.monthly_snapshot_control to other": [
+            "GRANT UPDATE ON {0} TO other"
+        ],
     },
     "monthly_snapshot_log": {
         "expected column aum_total ": ["ALTER TABLE {0} ALTER aum_total TYPE numeric(20, 2)"],
@@ -508,7 +512,9 @@ DAMAGES = {
     "monthly_status_history": {
         "expected column plan_count ": ["ALTER TABLE {0} ALTER plan_count SET DEFAULT 0"],
         "TRIGGER trg_history_keep ": ["ALTER TABLE {0} DISABLE TRIGGER trg_history_keep"],
-        "it grants DELETE to other": ["GRANT DELETE ON {0} TO other"],
+        "it grants DELETE on customer.monthly_status_history to other": [
+            "GRANT DELETE ON {0} TO other"
+        ],
     },
     "write_monthly_snapshot": {
         "it does not exist": ["DROP FUNCTION {0}"],

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(29);
+SELECT plan(31);
 
 \ir fixture.psql
 
@@ -263,6 +263,17 @@ SELECT throws_like(
     $$ CALL customer.verify_function('customer.snapshot_month_of(date)', 'other', 'snapshot_month_of', TRUE) $$,
     'function customer.snapshot_month_of(date) is not as deployed: hash %, expected other',
     'and is not if it has another'
+);
+
+SELECT lives_ok(
+    $$ CALL customer.verify_table('customer.monthly_snapshot_control', ARRAY['column closed_at timestamp with time zone, with comment']) $$,
+    'a table is as deployed if all is true that is expected of it'
+);
+
+SELECT throws_like(
+    $$ CALL customer.verify_table('customer.monthly_snapshot_control', ARRAY['column closed_at date, with comment', 'comment on table']) $$,
+    E'table customer.monthly_snapshot_control is not as deployed:\n    expected column closed_at date, with comment',
+    'and is not if something is otherwise'
 );
 
 SELECT * FROM finish();

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(36);
+SELECT plan(37);
 
 \ir fixture.psql
 
@@ -143,6 +143,8 @@ FROM (VALUES
     ($$ INSERT INTO fact (month, company, line) VALUES ('2026-01-31', 'A', 'PL201');
         DELETE FROM fact WHERE month = '2026-01-31' AND company = 'A' AND line = 'PL202' $$,
         '01 by_hand: +1 ~0 -0 = 3, 30.00 yuan; A insert | 01 by_hand: +0 ~0 -1 = 2, 20.00 yuan; A delete 10.00'),
+    ($$ UPDATE fact SET aum = 'NaN' WHERE month = '2026-01-31' AND company = 'A'; UPDATE fact SET aum = 1 WHERE aum = 'NaN' $$,
+        '01 by_hand: +0 ~1 -0 = 2, NaN yuan; A update 10.00 | 01 by_hand: +0 ~1 -0 = 2, 21.00 yuan; A update NaN'),
     ($$ TRUNCATE customer.fct_customer_business_monthly_status $$,
         '01 by_hand: +0 ~0 -2 = 0, 0.00 yuan; A delete 10.00; B delete 20.00 | '
             '02 by_hand: +0 ~0 -2 = 0, 0.00 yuan; A delete 11.00; B delete 21.00'),

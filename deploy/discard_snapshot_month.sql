@@ -2,6 +2,7 @@
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_log
 -- requires: monthly_status_history
+-- requires: monthly_status_summary
 -- requires: snapshot_month_of
 -- requires: require_reason
 -- requires: lock_open_snapshot_month
@@ -93,11 +94,13 @@ BEGIN
     SET
         last_rule = NULL,
         last_log_id = greatest(last_log_id, v_log_id),
-        stale_rows = 0,
+        last_changed_at = CASE WHEN v_deleted > 0 THEN clock_timestamp() ELSE last_changed_at END,
         baseline_rows = NULL,
         baseline_aum = NULL,
         writer = v_control.writer
     WHERE snapshot_month = v_month;
+
+    PERFORM customer.summarise_snapshot_month(v_month);
 
     RETURN jsonb_build_object(
         'status', 'discarded',

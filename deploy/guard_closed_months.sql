@@ -3,6 +3,7 @@
 -- requires: fct_customer_business_monthly_status
 -- requires: monthly_snapshot_log
 -- requires: monthly_status_history
+-- requires: monthly_status_summary
 -- requires: lock_open_snapshot_month
 -- Triggers that keep the rows of closed months from everyone, the owner included, and what rows of
 -- other months were before they were changed by hand.
@@ -38,7 +39,6 @@ DECLARE
     v_is_change boolean;
     v_month_rows bigint;
     v_month_aum numeric;
-    v_stale_rows bigint;
 BEGIN
     -- The package's functions lock their month first, and log and keep its rows themselves.
     IF EXISTS (SELECT 1 FROM customer.monthly_snapshot_control WHERE writer = v_writer) THEN
@@ -323,7 +323,6 @@ BEGIN
             entry.log_id,
             entry.row_change,
             entry.aum_change,
-            control.last_rule,
             coalesce(newest.month_rows, 0) AS earlier_rows,
             coalesce(newest.month_aum, 0.00) AS earlier_aum
         FROM unnest(v_changed.months, v_log_ids, v_changed.row_changes, v_changed.aum_changes)
@@ -386,39 +385,23 @@ BEGIN
             );
         END IF;
 
-        v_stale_rows := 0;
-
-        -- TRUNCATE comes after this, and leaves nothing.
-        IF TG_OP <> 'TRUNCATE' THEN
-            WITH supported AS (
-                SELECT DISTINCT
-                    company_id COLLATE "C" AS company_id,
-                    product_line_code COLLATE "C" AS product_line_code
-                FROM customer.source_contracts()
-                WHERE CASE v_entry.last_rule
-                    WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to
-                    ELSE is_current
-                END
-            )
-            SELECT count(*)
-            INTO STRICT v_stale_rows
-            FROM customer.fct_customer_business_monthly_status AS stored
-            LEFT JOIN supported
-                ON supported.company_id = stored.company_id
-                AND supported.product_line_code = stored.product_line_code
-            WHERE stored.snapshot_month = v_entry.snapshot_month
-                AND supported.company_id IS NULL;
-
-            PERFORM customer.check_snapshot_sources_are_seen();
-        END IF;
-
         -- Always a new row version, so that whoever closes the month with an older snapshot
         -- gets a serialization failure.
         UPDATE customer.monthly_snapshot_control
         SET
             last_log_id = CASE WHEN v_is_change THEN v_entry.log_id ELSE last_log_id END,
-            stale_rows = v_stale_rows
+            last_changed_at = CASE WHEN v_is_change THEN clock_timestamp() ELSE last_changed_at END,
+            stale_rows = CASE WHEN tg_op = 'TRUNCATE' THEN 0 ELSE stale_rows END
         WHERE snapshot_month = v_entry.snapshot_month;
+
+        -- TRUNCATE comes after this, and leaves nothing.
+        IF TG_OP = 'TRUNCATE' THEN
+            DELETE FROM customer.monthly_status_summary
+            WHERE snapshot_month = v_entry.snapshot_month;
+        ELSE
+            PERFORM customer.summarise_snapshot_month(v_entry.snapshot_month);
+            PERFORM customer.check_snapshot_sources_are_seen();
+        END IF;
     END LOOP;
 
     RETURN NULL;
@@ -456,7 +439,7 @@ CREATE OR REPLACE TRIGGER trg_snapshot_guard_truncate
 CALL customer.revoke_default_grants('customer.guard_closed_months()'::regprocedure);
 
 COMMENT ON FUNCTION customer.guard_closed_months() IS
-'Trigger function: refuses any statement that would insert, update, delete or truncate rows of a closed month, or move rows into one. Where rows of an open month are changed by hand, it logs that (operation by_hand in customer.monthly_snapshot_log, an entry for each month and kind of change, counts included; one statement may make several), keeps the rows as they were before (customer.monthly_status_history), and counts anew which of the month''s rows no contract supports (customer.monthly_snapshot_control.stale_rows). Changes by hand wait for refreshes under way, and these for them. Per statement, not per row.
+'Trigger function: refuses any statement that would insert, update, delete or truncate rows of a closed month, or move rows into one. Where rows of an open month are changed by hand, it logs that (operation by_hand in customer.monthly_snapshot_log, an entry for each month and kind of change, counts included; one statement may make several), keeps the rows as they were before (customer.monthly_status_history), and adds the month up anew (customer.monthly_status_summary). Changes by hand wait for refreshes under way, and these for them. Per statement, not per row.
 SQLSTATE 55000: the month is closed (the message says by whom, when and why), or TRUNCATE at another isolation level than READ COMMITTED, or a source table is not as it was when the package was deployed. 0A000: one statement changed a row twice, such as DELETE and INSERT of one key in a WITH, of which no history could be kept. 55P03: TRUNCATE while a month is being changed. 40001: the writer''s snapshot is older than the last write to the month, or than the emptying of a source table.';
 COMMENT ON TRIGGER trg_snapshot_guard_before ON customer.fct_customer_business_monthly_status IS
 'Who changes rows by hand waits for refreshes under way, and these for him, so that they do not deadlock.';
@@ -508,5 +491,33 @@ SELECT
 FROM entry
 ON CONFLICT (snapshot_month) DO UPDATE SET
     last_log_id = EXCLUDED.last_log_id;
+
+UPDATE customer.monthly_snapshot_control AS control
+SET last_changed_at = (
+    SELECT max(stored.updated_at)
+    FROM customer.fct_customer_business_monthly_status AS stored
+    WHERE stored.snapshot_month = control.snapshot_month
+)
+WHERE control.last_changed_at IS NULL;
+
+-- And what BI reads is made, or made anew where rows changed while nobody kept it up to date.
+DO $$
+DECLARE
+    v_month date;
+BEGIN
+    FOR v_month IN
+        SELECT stored.snapshot_month
+        FROM customer.fct_customer_business_monthly_status AS stored
+        LEFT JOIN customer.monthly_status_summary AS summary
+            ON summary.snapshot_month = stored.snapshot_month
+            AND summary.product_line_code IS NULL
+        GROUP BY stored.snapshot_month, summary.row_count, summary.aum_balance
+        HAVING (count(*), sum(stored.aum_balance)) IS DISTINCT FROM (summary.row_count, summary.aum_balance)
+        ORDER BY stored.snapshot_month
+    LOOP
+        PERFORM customer.summarise_snapshot_month(v_month);
+    END LOOP;
+END
+$$;
 
 COMMIT;

@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_control (
     last_rule TEXT,
     last_log_id BIGINT,
     stale_rows BIGINT NOT NULL DEFAULT 0,
+    last_changed_at TIMESTAMPTZ,
     baseline_rows BIGINT,
     baseline_aum NUMERIC,
     writer TEXT,
@@ -40,7 +41,9 @@ COMMENT ON COLUMN customer.monthly_snapshot_control.last_rule IS
 COMMENT ON COLUMN customer.monthly_snapshot_control.last_log_id IS
 'log_id of the newest entry for the month in customer.monthly_snapshot_log. NULL if there is none.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.stale_rows IS
-'Rows of the month that no contract of its rule supported when it was last refreshed or restated, or rows of it were last changed by hand; they are still stored. 0 in a month that the package never looked at.';
+'Rows of the month that no contract of its rule supported when it was last refreshed or restated, or rows of it were last changed by hand, or adopted; they are still stored.';
+COMMENT ON COLUMN customer.monthly_snapshot_control.last_changed_at IS
+'When rows of the month last changed, deleted ones included: it rises with each change. A refresh that finds the month right leaves it. For a month that was adopted, the newest updated_at of its rows. NULL if the month never held a row.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_rows IS
 'Rows that the sources supported when the month was last refreshed or restated, with which the next refresh or restate is compared. NULL if the package never wrote the month, or it was discarded.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_aum IS

@@ -1,7 +1,8 @@
 -- Deploy customer_monthly_snapshot:monthly_status_trend to pg
--- requires: fct_customer_business_monthly_status
+-- requires: sources
 -- requires: monthly_snapshot_control
--- What BI reads: the snapshot added up by month and product line, with a total per month.
+-- requires: monthly_status_summary
+-- What BI reads over time: a row a month and product line, beside the month before and the year before.
 
 SET client_encoding = 'UTF8';
 
@@ -10,138 +11,170 @@ BEGIN;
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- A query for one month must not read the others: hence groups that the month's
--- condition can be pushed into, and the month before looked up for each row.
 CREATE OR REPLACE VIEW customer.monthly_status_trend AS
-WITH product_line AS (
+WITH stored_month AS NOT MATERIALIZED (
+    SELECT
+        snapshot_month,
+        snapshot_month - extract(day FROM snapshot_month)::integer AS previous_month,
+        -- A year before the first day of the next month, less one day: the last of February, too.
+        ((snapshot_month + 1)::timestamp - INTERVAL '1 year')::date - 1 AS year_ago_month
+    FROM customer.monthly_status_summary
+    WHERE product_line_code IS NULL
+),
+product_line AS (
     SELECT
         snapshot_month,
         product_line_code,
-        max(product_line_name COLLATE "C")::text AS product_line_name,
-        count(*) AS customers,
-        count(*) FILTER (WHERE is_strategic) AS strategic_customers,
-        count(*) FILTER (WHERE is_existing) AS existing_customers,
-        count(*) FILTER (WHERE is_new) AS new_customers,
-        count(*) FILTER (WHERE is_winning_this_year) AS winning_customers,
-        count(*) FILTER (WHERE is_churned_this_year) AS churned_customers,
-        sum(plan_count) AS plans,
-        sum(aum_balance) AS aum_balance
-    FROM customer.fct_customer_business_monthly_status
-    GROUP BY snapshot_month, product_line_code
-),
--- A customer counts once, however many product lines it holds.
-customer_in_month AS (
-    SELECT
-        snapshot_month,
-        company_id,
-        bool_or(is_strategic) AS is_strategic,
-        bool_or(is_existing) AS is_existing,
-        bool_or(is_new) AS is_new,
-        bool_or(is_winning_this_year) AS is_winning_this_year,
-        bool_or(is_churned_this_year) AS is_churned_this_year,
-        sum(plan_count) AS plans,
-        sum(aum_balance) AS aum_balance
-    FROM customer.fct_customer_business_monthly_status
-    GROUP BY snapshot_month, company_id
-),
-grand_total AS (
-    SELECT
-        snapshot_month,
-        NULL::varchar(20) AS product_line_code,
-        '合计' AS product_line_name,
-        count(*) AS customers,
-        count(*) FILTER (WHERE is_strategic) AS strategic_customers,
-        count(*) FILTER (WHERE is_existing) AS existing_customers,
-        count(*) FILTER (WHERE is_new) AS new_customers,
-        count(*) FILTER (WHERE is_winning_this_year) AS winning_customers,
-        count(*) FILTER (WHERE is_churned_this_year) AS churned_customers,
-        sum(plans)::bigint AS plans,
-        sum(aum_balance) AS aum_balance
-    FROM customer_in_month
-    GROUP BY snapshot_month
-),
-month_and_product_line AS (
-    SELECT * FROM product_line
+        product_line_name,
+        customers,
+        customers_with_aum,
+        strategic_customers,
+        existing_customers,
+        new_this_year_customers,
+        winning_this_year_customers,
+        churned_this_year_customers,
+        plans,
+        aum_balance,
+        strategic_aum,
+        stale_rows,
+        stale_aum
+    FROM customer.monthly_status_summary
+    WHERE product_line_code IS NOT NULL
     UNION ALL
-    SELECT * FROM grand_total
+    -- What was there the month before and is gone: a line in a chart ends at 0.
+    SELECT
+        stored_month.snapshot_month,
+        gone.product_line_code,
+        gone.product_line_name,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0.00,
+        0.00,
+        0,
+        0.00
+    FROM stored_month
+    JOIN customer.monthly_status_summary AS gone
+        ON gone.snapshot_month = stored_month.previous_month
+        AND gone.product_line_code IS NOT NULL
+    LEFT JOIN customer.monthly_status_summary AS still_there
+        ON still_there.snapshot_month = stored_month.snapshot_month
+        AND still_there.product_line_code = gone.product_line_code
+    WHERE still_there.snapshot_month IS NULL
+),
+compared AS (
+    SELECT
+        this.*,
+        CASE WHEN previous.snapshot_month IS NOT NULL THEN coalesce(line_before.aum_balance, 0.00) END AS previous_aum_balance,
+        CASE WHEN year_ago.snapshot_month IS NOT NULL THEN coalesce(line_year_ago.customers_with_aum, 0) END AS year_ago_customers_with_aum,
+        CASE WHEN year_ago.snapshot_month IS NOT NULL THEN coalesce(line_year_ago.aum_balance, 0.00) END AS year_ago_aum_balance
+    FROM product_line AS this
+    JOIN stored_month
+        ON stored_month.snapshot_month = this.snapshot_month
+    LEFT JOIN customer.monthly_status_summary AS previous
+        ON previous.snapshot_month = stored_month.previous_month
+        AND previous.product_line_code IS NULL
+    LEFT JOIN customer.monthly_status_summary AS line_before
+        ON line_before.snapshot_month = stored_month.previous_month
+        AND line_before.product_line_code = this.product_line_code
+    LEFT JOIN customer.monthly_status_summary AS year_ago
+        ON year_ago.snapshot_month = stored_month.year_ago_month
+        AND year_ago.product_line_code IS NULL
+    LEFT JOIN customer.monthly_status_summary AS line_year_ago
+        ON line_year_ago.snapshot_month = stored_month.year_ago_month
+        AND line_year_ago.product_line_code = this.product_line_code
 )
 SELECT
-    this.snapshot_month,
-    this.product_line_code,
-    this.product_line_name,
-    this.customers,
-    this.strategic_customers,
-    this.existing_customers,
-    this.new_customers,
-    this.winning_customers,
-    this.churned_customers,
-    round(this.winning_customers::numeric / this.customers, 4) AS winning_rate,
-    round(this.churned_customers::numeric / this.customers, 4) AS churn_rate,
-    this.plans,
-    this.aum_balance,
-    this.aum_balance - before.aum_balance AS aum_change,
-    round((this.aum_balance - before.aum_balance) / nullif(before.aum_balance, 0), 4) AS aum_change_ratio,
-    CASE WHEN control.last_rule IS NOT NULL THEN control.stale_rows END AS stale_rows,
-    control.closed_at IS NOT NULL AS is_closed
-FROM month_and_product_line AS this
-LEFT JOIN LATERAL (
-    SELECT coalesce(
-        sum(stored.aum_balance) FILTER (
-            WHERE this.product_line_code IS NULL
-                OR stored.product_line_code = this.product_line_code
-        ),
-        0
-    ) AS aum_balance
-    FROM customer.fct_customer_business_monthly_status AS stored
-    -- A range, although it is one day: the planner takes a range that it does not know for
-    -- a small part of the table and uses the index. Of an equality it may believe that it
-    -- meets every row, when statistics come from a time with one month stored.
-    WHERE stored.snapshot_month BETWEEN
-        this.snapshot_month - extract(day FROM this.snapshot_month)::integer
-        AND this.snapshot_month - extract(day FROM this.snapshot_month)::integer
-    HAVING count(*) > 0
-) AS before
-    ON TRUE
+    compared.snapshot_month,
+    compared.product_line_code,
+    compared.product_line_name,
+    compared.customers,
+    compared.customers_with_aum,
+    compared.strategic_customers,
+    compared.existing_customers,
+    compared.new_this_year_customers,
+    compared.winning_this_year_customers,
+    compared.churned_this_year_customers,
+    compared.plans,
+    compared.aum_balance,
+    compared.strategic_aum,
+    compared.stale_rows,
+    compared.stale_aum,
+    compared.aum_balance - compared.previous_aum_balance AS aum_change,
+    CASE
+        WHEN compared.previous_aum_balance > 0
+            THEN round((compared.aum_balance - compared.previous_aum_balance) / compared.previous_aum_balance, 4)
+    END AS aum_change_ratio,
+    compared.year_ago_customers_with_aum,
+    compared.year_ago_aum_balance,
+    compared.aum_balance - compared.year_ago_aum_balance AS year_ago_aum_change,
+    CASE
+        WHEN compared.year_ago_aum_balance > 0
+            THEN round((compared.aum_balance - compared.year_ago_aum_balance) / compared.year_ago_aum_balance, 4)
+    END AS year_ago_aum_change_ratio,
+    control.last_rule AS rule,
+    control.closed_at IS NOT NULL AS is_closed,
+    control.last_changed_at
+FROM compared
 LEFT JOIN customer.monthly_snapshot_control AS control
-    ON control.snapshot_month = this.snapshot_month;
+    ON control.snapshot_month = compared.snapshot_month;
 
 CALL customer.revoke_default_grants('customer.monthly_status_trend'::regclass);
 
 COMMENT ON VIEW customer.monthly_status_trend IS
-'The trend of the customer monthly snapshot: one row for each stored month and product line, and a total per month (product_line_code NULL, product_line_name 合计). Counts every stored row, stale ones included. Quick for one month (WHERE snapshot_month = …), a few seconds for all.';
+'月度趋势（按产品线）, the trend by product line: one row for each stored month and product line, from customer.monthly_status_summary, so that it costs the same at any number of customers. Holds no total, so that a tool may add its lines up: AUM, plans and stale columns then give those of customer.monthly_status_total; customers do not, since one who holds two lines counts in each. A product line that was there the calendar month before and is gone has a row with 0 customers. Counts every stored row, stale ones included.';
 COMMENT ON COLUMN customer.monthly_status_trend.snapshot_month IS
-'The month, as its last day.';
+'月份, the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.monthly_status_trend.product_line_code IS
-'Product line; NULL in the month''s total.';
+'产品线代码, the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
 COMMENT ON COLUMN customer.monthly_status_trend.product_line_name IS
-'Name of the product line; 合计 in the month''s total.';
+'产品线, name of the product line as stored in the month: the greatest in byte order if its rows differ. customer.dim_product_line has today''s.';
 COMMENT ON COLUMN customer.monthly_status_trend.customers IS
-'Customers. In the total a customer counts once, however many product lines it holds.';
+'客户数, customers: rows of the product line; 0 where it was there the month before and is gone. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.customers_with_aum IS
+'有规模客户数, customers with AUM: rows whose aum_balance is not 0. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.strategic_customers IS
-'战客, strategic customers. In the total: customers strategic in any product line.';
+'战客数, strategic customers (is_strategic). Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.existing_customers IS
-'已客, existing customers. In the total: customers existing in any product line.';
-COMMENT ON COLUMN customer.monthly_status_trend.new_customers IS
-'新客, new customers. In the total: customers new in any product line.';
-COMMENT ON COLUMN customer.monthly_status_trend.winning_customers IS
-'Customers with an award in the calendar year of the month (当年中标). In the total: in any product line.';
-COMMENT ON COLUMN customer.monthly_status_trend.churned_customers IS
-'Customers with a loss in the calendar year of the month (当年流失). In the total: in any product line.';
-COMMENT ON COLUMN customer.monthly_status_trend.winning_rate IS
-'winning_customers as a share of customers, 4 decimals (0.0125 is 1.25 %).';
-COMMENT ON COLUMN customer.monthly_status_trend.churn_rate IS
-'churned_customers as a share of customers, 4 decimals (0.0125 is 1.25 %).';
+'已客数, existing customers (is_existing). Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.new_this_year_customers IS
+'本年新客数, new customers of the calendar year (is_new): an award since January, and not an existing customer. New in the year, not in the month: customer.monthly_status_bridge says who started in the month. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.winning_this_year_customers IS
+'当年中标客户数, customers with an award reported in the calendar year (is_winning_this_year): up to the month by rule as_of, in the whole year by rule current. Awards that no row shows are in customer.unmatched_awards_and_losses. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.churned_this_year_customers IS
+'当年流失客户数, customers with a loss reported in the calendar year (is_churned_this_year): up to the month by rule as_of, in the whole year by rule current. It counts those who still have a row: who left and has none is in customer.unmatched_awards_and_losses, and must be added to a rate of reported losses. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.plans IS
-'Plans: sum of plan_count. A plan of two customers, or in two product lines, counts for each.';
+'计划数, plans: sum of plan_count. A plan of two customers, or in two product lines, counts for each. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_trend.aum_balance IS
-'AUM at month end, yuan.';
-COMMENT ON COLUMN customer.monthly_status_trend.aum_change IS
-'aum_balance less that of the calendar month before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0.';
-COMMENT ON COLUMN customer.monthly_status_trend.aum_change_ratio IS
-'aum_change as a share of the AUM of the calendar month before, 4 decimals. NULL if that month is not stored or its AUM is 0.';
+'期末资产规模, AUM at month end, yuan, negative amounts included. Adds up over product lines: yes. Over months: no, it is a balance.';
+COMMENT ON COLUMN customer.monthly_status_trend.strategic_aum IS
+'战客资产规模, AUM of the rows marked strategic, yuan. A customer that is strategic in one product line counts with that line only. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_trend.stale_rows IS
-'Rows of the whole month, all product lines, that no contract supported when rows of it last changed; the same in each row of the month. NULL if the package never wrote the month.';
+'无合同支持的行数, rows that no contract of the month''s rule supported when the month was last written or changed. They are included in all that stands before. Adds up over product lines: yes. Over months: no, it is a state.';
+COMMENT ON COLUMN customer.monthly_status_trend.stale_aum IS
+'无合同支持的资产规模, AUM of the stale rows, yuan; included in aum_balance. Adds up over product lines: yes. Over months: no, it is a balance.';
+COMMENT ON COLUMN customer.monthly_status_trend.aum_change IS
+'环比增减, aum_balance less that of the calendar month before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: yes. Over months: yes, if none is missing.';
+COMMENT ON COLUMN customer.monthly_status_trend.aum_change_ratio IS
+'环比, aum_change divided by the AUM of the calendar month before, 4 decimals (0.0125 is 1.25 %). NULL if that month is not stored or its AUM is not above 0. Adds up: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.year_ago_customers_with_aum IS
+'上年同期有规模客户数, customers_with_aum of the same month a year before. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.year_ago_aum_balance IS
+'上年同期资产规模, aum_balance of the same month a year before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: yes, but for lines that neither this month nor the one before holds. Over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.year_ago_aum_change IS
+'同比增减, aum_balance less that of the same month a year before, yuan. NULL if that month is not stored. Adds up over product lines: yes, but for lines that neither this month nor the one before holds. Over months: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.year_ago_aum_change_ratio IS
+'同比, year_ago_aum_change divided by the AUM of the same month a year before, 4 decimals. NULL if that month is not stored or its AUM is not above 0. Adds up: no.';
+COMMENT ON COLUMN customer.monthly_status_trend.rule IS
+'规则, the rule by which the month was last written: current (the contracts of the day on which it was refreshed, awards and losses of the whole calendar year) or as_of (the contracts of its last day, awards and losses up to it). NULL: the package never wrote it. Months of different rules do not compare in the calendar-year marks.';
 COMMENT ON COLUMN customer.monthly_status_trend.is_closed IS
-'Whether the month is closed (customer.close_snapshot_month).';
+'已关账, whether the month is closed (customer.close_snapshot_month), so that its numbers are final.';
+COMMENT ON COLUMN customer.monthly_status_trend.last_changed_at IS
+'最近变动时间, when rows of the month last changed. A refresh that found the month right did not change it.';
 
 COMMIT;

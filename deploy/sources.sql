@@ -63,7 +63,7 @@ BEGIN
     INTO v_foreign
     FROM pg_proc
     WHERE pronamespace = 'customer'::regnamespace
-        AND proname ~ '^(source_|check_snapshot_sources$|for_client$|missing_snapshot_sources$|revoke_default_grants$|verify_function$)'
+        AND proname ~ '^(source_|check_snapshot_sources$|for_client$|missing_snapshot_sources$|revoke_default_grants$|verify_(function|table|view)$)'
         AND proowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user);
 
     IF v_foreign IS NOT NULL THEN
@@ -257,6 +257,7 @@ BEGIN
                         SELECT proowner FROM pg_proc WHERE pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
                     ) THEN 'the owner of customer.missing_snapshot_sources()' END,
                     CASE relpersistence WHEN 'p' THEN 'write-ahead logging' END,
+                    CASE relreplident WHEN 'f' THEN 'replica identity full' END,
                     CASE WHEN NOT relrowsecurity THEN 'no row security' END,
                     CASE
                         WHEN has_table_privilege(relowner, v_table, 'SELECT')
@@ -300,8 +301,67 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE PROCEDURE customer.verify_view(p_view text, p_expected_hash text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
+-- As an interval in the text of a view is written.
+SET IntervalStyle = postgres
+AS $$
+DECLARE
+    v_wrong text;
+BEGIN
+    SELECT concat_ws(', ',
+        CASE WHEN hash <> p_expected_hash THEN format('hash %s, expected %s', hash, p_expected_hash) END,
+        CASE WHEN relowner <> expected_owner THEN format('owner %s, expected %s', relowner::regrole, expected_owner::regrole) END,
+        -- Readers of the view need no right to the tables below it.
+        CASE WHEN reloptions IS NOT NULL THEN format('options %s', reloptions) END,
+        CASE WHEN coalesce(obj_description(pg_class.oid, 'pg_class'), '') = '' THEN 'no comment' END,
+        'no comment on ' || uncommented,
+        CASE WHEN NOT has_table_privilege(relowner, pg_class.oid, 'SELECT') THEN 'no SELECT by its owner' END,
+        (
+            SELECT string_agg(DISTINCT privilege_type || ' by PUBLIC', ', ')
+            FROM pg_attribute
+            CROSS JOIN aclexplode(relacl || attacl)
+            WHERE attrelid = pg_class.oid
+                AND grantee = 0
+        )
+    )
+    INTO v_wrong
+    FROM pg_class
+    CROSS JOIN LATERAL (
+        SELECT
+            string_agg(format('%s %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) AS columns,
+            string_agg(attname, ', ' ORDER BY attnum) FILTER (
+                WHERE coalesce(col_description(attrelid, attnum), '') = ''
+            ) AS uncommented
+        FROM pg_attribute
+        WHERE attrelid = pg_class.oid
+            AND attnum > 0
+    ) AS described
+    -- PostgreSQL 15 prints the names of tables before columns where later versions do not.
+    CROSS JOIN regexp_replace(pg_get_viewdef(pg_class.oid), E'\\m(?!customer\\.)[a-z_]+\\.(?=[a-z_])', '', 'g') AS definition
+    CROSS JOIN encode(sha256(convert_to(columns || definition, 'UTF8')), 'hex') AS hash
+    CROSS JOIN LATERAL (
+        SELECT proowner
+        FROM pg_proc
+        WHERE pg_proc.oid = to_regprocedure('customer.missing_snapshot_sources()')
+    ) AS package (expected_owner)
+    WHERE pg_class.oid = to_regclass(p_view);
+
+    IF v_wrong IS DISTINCT FROM '' THEN
+        RAISE EXCEPTION 'view % is not as deployed: %', p_view, coalesce(v_wrong, 'it does not exist')
+            USING HINT = format(
+                'To bring it up to date, run as the owner of the package: "psql -d DATABASE -f deploy/%s.sql", and then sql/grants.sql again.',
+                split_part(p_view, '.', 2)
+            );
+    END IF;
+END
+$$;
+
 CALL customer.revoke_default_grants('customer.verify_function(text, text, text, boolean)'::regprocedure);
 CALL customer.revoke_default_grants('customer.verify_table(text, text[])'::regprocedure);
+CALL customer.revoke_default_grants('customer.verify_view(text, text)'::regprocedure);
 
 COMMENT ON PROCEDURE customer.verify_function(text, text, text, boolean) IS
 'Internal, for verify scripts: raises an error unless a function of the package is as deployed: the sha256 of its definition (which covers body, language, arguments, result, volatility, security and settings), its owner, its comment and who may execute it.
@@ -310,6 +370,10 @@ SQLSTATE P0001: it is not as deployed; the message says in what, the hint which 
 COMMENT ON PROCEDURE customer.verify_table(text, text[]) IS
 'Internal, for verify scripts: raises an error unless a table of the package has all the facts that are expected of it (columns, constraints, indexes, triggers that fire, sequences of its columns, comments, owner, options) and grants nothing but reading to roles that are named. What else it has is the site''s.
 p_table: its name, which is that of the change that makes it. p_expected: the facts, as PostgreSQL prints them.
+SQLSTATE P0001: it is not as deployed; the message says in what, the hint which command mends it.';
+COMMENT ON PROCEDURE customer.verify_view(text, text) IS
+'Internal, for verify scripts: raises an error unless a view of the package is as deployed: the sha256 of its definition and its columns'' types, its owner, its options and its comments, and nothing of it granted to PUBLIC.
+p_view: its name, which is that of the change that makes it. p_expected_hash: what scripts/accept wrote.
 SQLSTATE P0001: it is not as deployed; the message says in what, the hint which command mends it.';
 
 -- --- Which tables they are ------------------------------------------------------------------
@@ -1035,6 +1099,126 @@ COMMENT ON FUNCTION customer.source_customers() IS
 'Internal: the customers of the platform. Raises what reading the table raises.';
 COMMENT ON FUNCTION customer.source_product_lines() IS
 'Internal: the product lines of the platform. Raises what reading the table raises.';
+
+-- --- Names -----------------------------------------------------------------------------------
+
+-- What only people read is in functions of its own, which no month is written by, and is NULL where
+-- a table lacks it, or the package may not read it.
+SELECT
+    coalesce(max(expression) FILTER (WHERE source = 'awards'), 'NULL::varchar') AS award_name,
+    coalesce(max(expression) FILTER (WHERE source = 'losses'), 'NULL::varchar') AS loss_name,
+    coalesce(max(expression) FILTER (WHERE source = 'customers'), 'NULL::varchar') AS customer_name,
+    coalesce(max(expression) FILTER (WHERE column_name = '产品线'), 'NULL::varchar') AS product_line_name,
+    coalesce(max(expression) FILTER (WHERE column_name = '产品类别'), 'NULL::varchar') AS product_category,
+    coalesce(max(expression) FILTER (WHERE column_name = '业务大类'), 'NULL::varchar') AS business_category
+FROM (
+    SELECT
+        wanted.source,
+        wanted.column_name,
+        format('%I COLLATE "C"', attname) AS expression
+    FROM (
+        VALUES
+            ('awards', :'awards', '上报客户名称'),
+            ('losses', :'losses', '上报客户名称'),
+            ('customers', :'customers', '客户名称'),
+            ('product_lines', :'product_lines', '产品线'),
+            ('product_lines', :'product_lines', '产品类别'),
+            ('product_lines', :'product_lines', '业务大类')
+    ) AS wanted (source, table_name, column_name)
+    JOIN pg_attribute
+        ON attrelid = wanted.table_name::regclass
+        AND attname = wanted.column_name
+        AND NOT attisdropped
+    JOIN pg_type
+        ON pg_type.oid = atttypid
+        AND typcategory = 'S'
+    WHERE has_column_privilege(attrelid, attnum, 'SELECT')
+) AS readable
+\gset
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_customer_names()
+RETURNS TABLE (company_id varchar, customer_name varchar)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        company_id COLLATE "C",
+        %s
+    FROM %s
+$body$,
+        :'customer_name', :'customers'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_product_line_names()
+RETURNS TABLE (product_line_code varchar, product_line_name varchar, product_category varchar, business_category varchar)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        "产品线代码" COLLATE "C",
+        %s,
+        %s,
+        %s
+    FROM %s
+$body$,
+        :'product_line_name', :'product_category', :'business_category', :'product_lines'
+    )
+)
+\gexec
+
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.source_reported_events()
+RETURNS TABLE (event text, reported_on date, reported_name varchar, company_id varchar, product_line_code varchar)
+LANGUAGE sql
+STABLE
+AS %L
+    $create$,
+    format(
+        $body$
+    SELECT
+        'award',
+        "上报月份"::date,
+        %s,
+        company_id COLLATE "C",
+        "产品线代码" COLLATE "C"
+    FROM %s
+    UNION ALL
+    SELECT
+        'loss',
+        "上报月份"::date,
+        %s,
+        company_id COLLATE "C",
+        "产品线代码" COLLATE "C"
+    FROM %s
+$body$,
+        :'award_name', :'awards', :'loss_name', :'losses'
+    )
+)
+\gexec
+
+CALL customer.revoke_default_grants('customer.source_customer_names()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_product_line_names()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_reported_events()'::regprocedure);
+
+COMMENT ON FUNCTION customer.source_customer_names() IS
+'Internal: the customers of the platform with 客户名称, NULL where the table lacks it or the owner of the package may not read it. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_product_line_names() IS
+'Internal: the product lines of the platform with 产品线, 产品类别 and 业务大类, each NULL where the table lacks it or the owner of the package may not read it. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_reported_events() IS
+'Internal: the awards won (当年中标) and the losses (当年流失) of the platform, with 上报客户名称, NULL where a table lacks it or the owner of the package may not read it. Raises what reading the tables raises.';
 
 -- Whether a table has the column is not for the package to demand, and so it is looked for in each row:
 -- where the package may read whole rows.

@@ -5,6 +5,7 @@
 -- requires: monthly_snapshot_log
 -- requires: monthly_status_history
 -- requires: snapshot_rows_after
+-- requires: monthly_status_summary
 -- Is a month right? Worked out a second time, another way, and compared with what is stored.
 
 SET client_encoding = 'UTF8';
@@ -28,7 +29,7 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 STABLE
 SECURITY DEFINER
-ROWS 45
+ROWS 46
 SET search_path = pg_catalog, pg_temp
 -- An error rather than a judgement on what a policy shows.
 SET row_security = off
@@ -287,9 +288,98 @@ BEGIN
             bool_or(standing.is_supported) OVER (PARTITION BY standing.company_id) AS has_contract
         FROM standing
     ),
+    -- The month added up a second time: by product line and, each customer once, as a whole.
+    each_customer AS (
+        SELECT
+            judged.product_line_code,
+            max(judged.stored_name) AS product_line_name,
+            sum(judged.stored_rows) AS row_count,
+            sum(judged.stored_aum) AS aum_balance,
+            coalesce(sum(judged.stored_aum) FILTER (WHERE judged.stored_strategic), 0) AS strategic_aum,
+            bool_or(judged.stored_strategic) AS is_strategic,
+            bool_or(judged.stored_existing) AS is_existing,
+            bool_or(judged.stored_new) AS is_new,
+            bool_or(judged.stored_winning) AS is_winning_this_year,
+            bool_or(judged.stored_churned) AS is_churned_this_year,
+            sum(judged.stored_plans) AS plans
+        FROM judged
+        WHERE judged.is_stored
+        GROUP BY GROUPING SETS ((judged.company_id, judged.product_line_code), (judged.company_id))
+    ),
+    added_up AS (
+        SELECT
+            customer.product_line_code,
+            CASE WHEN customer.product_line_code IS NOT NULL THEN max(customer.product_line_name) END AS product_line_name,
+            sum(customer.row_count) AS row_count,
+            count(*) AS customers,
+            count(*) FILTER (WHERE customer.aum_balance <> 0) AS customers_with_aum,
+            count(*) FILTER (WHERE customer.is_strategic) AS strategic_customers,
+            count(*) FILTER (WHERE customer.is_existing) AS existing_customers,
+            count(*) FILTER (WHERE customer.is_new) AS new_this_year_customers,
+            count(*) FILTER (WHERE customer.is_winning_this_year) AS winning_this_year_customers,
+            count(*) FILTER (WHERE customer.is_churned_this_year) AS churned_this_year_customers,
+            sum(customer.plans) AS plans,
+            sum(customer.aum_balance) AS aum_balance,
+            sum(customer.strategic_aum) AS strategic_aum
+        FROM each_customer AS customer
+        GROUP BY customer.product_line_code
+    ),
+    summary AS (
+        SELECT *
+        FROM customer.monthly_status_summary AS stored
+        WHERE stored.snapshot_month = v_last_day
+    ),
+    summarised AS (
+        SELECT
+            summary.product_line_code COLLATE "C" AS product_line_code,
+            summary.product_line_name COLLATE "C" AS product_line_name,
+            summary.row_count,
+            summary.customers,
+            summary.customers_with_aum,
+            summary.strategic_customers,
+            summary.existing_customers,
+            summary.new_this_year_customers,
+            summary.winning_this_year_customers,
+            summary.churned_this_year_customers,
+            summary.plans,
+            summary.aum_balance,
+            summary.strategic_aum
+        FROM summary
+    ),
+    missummarised AS (
+        SELECT wrong.product_line_code
+        FROM (
+            (
+                SELECT * FROM added_up
+                EXCEPT
+                SELECT * FROM summarised
+            )
+            UNION ALL
+            (
+                SELECT * FROM summarised
+                EXCEPT
+                SELECT * FROM added_up
+            )
+        ) AS wrong
+        UNION
+        -- Which rows were stale only its own numbers say, and the control row.
+        SELECT NULL
+        FROM summary
+        HAVING (
+            coalesce(sum(summary.stale_rows) FILTER (WHERE summary.product_line_code IS NULL), 0),
+            coalesce(sum(summary.stale_aum) FILTER (WHERE summary.product_line_code IS NULL), 0)
+        ) IS DISTINCT FROM (
+            coalesce(sum(summary.stale_rows) FILTER (WHERE summary.product_line_code IS NOT NULL), 0),
+            coalesce(sum(summary.stale_aum) FILTER (WHERE summary.product_line_code IS NOT NULL), 0)
+        )
+            OR coalesce(sum(summary.stale_rows) FILTER (WHERE summary.product_line_code IS NULL), 0) <> coalesce(v_control.stale_rows, 0)
+    ),
     -- One row for each key that a check finds fault with; weight is what it counts.
     finding (check_name, severity, company_id, product_line_code, weight, aum) AS (
-        SELECT 'blank_key', 'error', judged.company_id, judged.product_line_code, 1, NULL::numeric
+        SELECT 'summary', 'error', NULL, wrong.product_line_code, 1, NULL::numeric
+        FROM missummarised AS wrong
+        UNION ALL
+        SELECT 'blank_key', 'error', judged.company_id, judged.product_line_code, 1, NULL
         FROM judged
         WHERE judged.is_stored
             AND (judged.lacks_company OR judged.lacks_product_line)
@@ -466,13 +556,19 @@ BEGIN
                 WHERE NOT judged.is_stored AND (judged.lacks_company OR judged.lacks_product_line)
             ), 0) AS awards_without_key,
             coalesce(sum(judged.awards) FILTER (
-                WHERE NOT judged.is_stored AND NOT judged.lacks_company AND NOT judged.has_contract
+                WHERE NOT judged.is_stored
+                    AND NOT judged.lacks_company
+                    AND NOT judged.lacks_product_line
+                    AND NOT judged.has_contract
             ), 0) AS awards_without_contract,
             coalesce(sum(judged.losses) FILTER (
                 WHERE NOT judged.is_stored AND (judged.lacks_company OR judged.lacks_product_line)
             ), 0) AS losses_without_key,
             coalesce(sum(judged.losses) FILTER (
-                WHERE NOT judged.is_stored AND NOT judged.lacks_company AND NOT judged.has_contract
+                WHERE NOT judged.is_stored
+                    AND NOT judged.lacks_company
+                    AND NOT judged.lacks_product_line
+                    AND NOT judged.has_contract
             ), 0) AS losses_without_contract,
             -- The functions that read the sources against the tables' own columns.
             (
@@ -534,39 +630,44 @@ BEGIN
                                 v_closing.month_rows, v_closing.month_aum, v_closing.month_sha256)
                         ELSE format('%s is open, and has none', v_month_label)
                     END),
-                (5, 'blank_key', '{error}', NULL,
+                (5, 'summary', '{error}', NULL,
+                    format('{violations} rows of customer.monthly_status_summary, which the trend reads, are not what the rows of %s say: '
+                        'one or the other was changed past the package; if the rows are right, its owner mends it: '
+                        'SELECT customer.summarise_snapshot_month(DATE %L);',
+                        v_month_label, v_month_label)),
+                (6, 'blank_key', '{error}', NULL,
                     '{violations} rows with a blank company_id or product_line_code'),
-                (6, 'duplicate_key', '{error}', NULL,
+                (7, 'duplicate_key', '{error}', NULL,
                     '{violations} customers'' product lines have more than one row'),
-                (7, 'contradiction', '{error}', NULL,
+                (8, 'contradiction', '{error}', NULL,
                     '{violations} rows whose is_new is not "award this year, and not existing"'),
-                (8, 'orphaned_company', '{error}', NULL,
+                (9, 'orphaned_company', '{error}', NULL,
                     '{violations} rows whose company_id is no customer of the source system'),
-                (9, 'orphaned_product_line', '{error}', NULL,
+                (10, 'orphaned_product_line', '{error}', NULL,
                     '{violations} rows whose product_line_code is no product line of the source system'),
-                (10, 'source_reading', '{error}', total.misread,
+                (11, 'source_reading', '{error}', total.misread,
                     '{violations} control totals are not those of the source tables: current contracts, awards, losses, rows or sum of the AUM detail'),
-                (11, 'product_line_name', '{error,drift}', NULL,
+                (12, 'product_line_name', '{error,drift}', NULL,
                     '{violations} rows whose product_line_name is not what their contracts say'),
-                (12, 'is_strategic', '{error,drift}', NULL,
+                (13, 'is_strategic', '{error,drift}', NULL,
                     '{violations} rows whose is_strategic (战客) is not what their contracts say'),
-                (13, 'is_existing', '{error,drift}', NULL,
+                (14, 'is_existing', '{error,drift}', NULL,
                     '{violations} rows whose is_existing (已客) is not what their contracts say'),
-                (14, 'is_new', '{error,drift}', NULL,
+                (15, 'is_new', '{error,drift}', NULL,
                     '{violations} rows whose is_new (新客) is not what their awards and contracts say'),
-                (15, 'is_winning_this_year', '{error,drift}', NULL,
+                (16, 'is_winning_this_year', '{error,drift}', NULL,
                     format('{violations} rows whose is_winning_this_year is not what 当年中标 says of %s', v_year)),
-                (16, 'is_churned_this_year', '{error,drift}', NULL,
+                (17, 'is_churned_this_year', '{error,drift}', NULL,
                     format('{violations} rows whose is_churned_this_year is not what 当年流失 says of %s', v_year)),
-                (17, 'aum_balance', '{error,drift}', NULL,
+                (18, 'aum_balance', '{error,drift}', NULL,
                     '{violations} rows whose aum_balance is not the sum of 期末资产规模, rounded to 2 decimals; by the detail they would hold {aum} yuan more'),
-                (18, 'plan_count', '{error,drift}', NULL,
+                (19, 'plan_count', '{error,drift}', NULL,
                     '{violations} rows whose plan_count is not the number of their plans'),
-                (19, 'missing_row', '{error,drift}', NULL,
+                (20, 'missing_row', '{error,drift}', NULL,
                     '{violations} customers'' product lines have a contract and no row; {aum} yuan of AUM'),
-                (20, 'unsupported_row', '{error,drift}', NULL,
+                (21, 'unsupported_row', '{error,drift}', NULL,
                     '{violations} rows that nothing in the sources speaks for; they carry {aum} yuan'),
-                (21, 'never_written', '{warning}', (total.stored_rows > 0 AND NOT v_is_written)::integer::bigint,
+                (22, 'never_written', '{warning}', (total.stored_rows > 0 AND NOT v_is_written)::integer::bigint,
                     CASE
                         WHEN total.stored_rows > 0 AND NOT v_is_written THEN
                             format('the package never wrote the rows of %s, so that differences are drift; to bring them in order: '
@@ -574,33 +675,33 @@ BEGIN
                                 v_month_label, v_month_label)
                         ELSE format('the package wrote %s, or it holds no rows', v_month_label)
                     END),
-                (22, 'stale_row', '{warning}', NULL,
+                (23, 'stale_row', '{warning}', NULL,
                     '{violations} rows that no current contract supports, kept because one covers the last day of the month; they carry {aum} yuan'),
-                (23, 'unmatched_award', '{warning}', NULL,
+                (24, 'unmatched_award', '{warning}', NULL,
                     format('{violations} of the %s awards of %s match no row: %s lack a key, %s name a customer without a contract',
                         total.awards, v_year, total.awards_without_key, total.awards_without_contract)),
-                (24, 'unmatched_loss', '{warning}', NULL,
+                (25, 'unmatched_loss', '{warning}', NULL,
                     format('{violations} of the %s losses of %s match no row: %s lack a key, %s name a customer without a contract',
                         total.losses, v_year, total.losses_without_key, total.losses_without_contract)),
-                (25, 'late_change', '{warning}', NULL,
+                (26, 'late_change', '{warning}', NULL,
                     '{violations} contract versions that this month was restated from were changed after they had ended: their flags may be of later'),
-                (26, 'temporary_customer', '{info}', NULL,
+                (27, 'temporary_customer', '{info}', NULL,
                     '{violations} rows of customers with a temporary id (IN and 16 characters); they carry {aum} yuan'),
-                (27, 'aum_in_source', '{info}', 0,
+                (28, 'aum_in_source', '{info}', 0,
                     format('%s yuan of 期末资产规模 in %s rows of the AUM detail; the next four lines add up to it',
                         total.aum, total.details)),
-                (28, 'aum_attributed', '{info}', 0,
+                (29, 'aum_attributed', '{info}', 0,
                     format('%s yuan belong to rows of the snapshot, before rounding', total.attributed_aum)),
-                (29, 'aum_without_customer', '{info}', NULL,
+                (30, 'aum_without_customer', '{info}', NULL,
                     '{aum} yuan in {violations} rows of the AUM detail whose customer is NULL or blank'),
-                (30, 'aum_without_contract', '{info}', NULL,
+                (31, 'aum_without_contract', '{info}', NULL,
                     '{aum} yuan in {violations} rows of the AUM detail whose customer has no contract'),
-                (31, 'aum_without_product_line', '{info}', NULL,
+                (32, 'aum_without_product_line', '{info}', NULL,
                     '{aum} yuan in {violations} rows of the AUM detail whose customer has contracts, but none in that product line'),
-                (32, 'aum_unattributed', '{info}', 0,
+                (33, 'aum_unattributed', '{info}', 0,
                     format('%s yuan are the sum of the last three lines; when the month was last written it was %s',
                         round(total.aum - total.attributed_aum, 2), coalesce(v_base.aum_unattributed::text, 'not counted'))),
-                (33, 'rounding', '{info}', 0,
+                (34, 'rounding', '{info}', 0,
                     format('%s yuan: attributed AUM less the sum of aum_balance (%s) over supported rows',
                         total.attributed_aum - total.stored_aum, total.stored_aum))
         ) AS report (position, check_name, severities, violations, detail)
@@ -692,7 +793,7 @@ detail: the finding in words, with figures; AUM in yuan.
 sample: at most 5 of the keys found, company_id and product_line_code.
 
 verdict (info): whether the month is right or which checks fail, when and by which rule it was written, whether it was changed by hand since, whether it is closed, and whether the sources say otherwise now.
-Errors in any month, whatever the sources say: snapshot_exists (it holds no row), log_totals (rows and AUM are not what the log says: somebody changed rows past the triggers), control_row (customer.monthly_snapshot_control is not what the log says: somebody changed it by hand), control_totals (a closed month is not what was closed), blank_key, duplicate_key, contradiction (is_new), orphaned_company, orphaned_product_line, source_reading (the package does not read what the source tables'' columns say).
+Errors in any month, whatever the sources say: snapshot_exists (it holds no row), log_totals (rows and AUM are not what the log says: somebody changed rows past the triggers), control_row (customer.monthly_snapshot_control is not what the log says: somebody changed it by hand), control_totals (a closed month is not what was closed), summary (customer.monthly_status_summary, which the trend reads, is not what the rows say: somebody changed it by hand, or rows past the triggers), blank_key, duplicate_key, contradiction (is_new), orphaned_company, orphaned_product_line, source_reading (the package does not read what the source tables'' columns say).
 Differences from the sources: product_line_name, is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count, missing_row (a contract and no row), unsupported_row (neither contract nor anything else that would keep the row).
 They are errors in an open month that the package wrote, where refreshing it would and should end them: what is wrong with AUM; in rows that were changed by hand since the month was last written, everything; in the newest month stored, what contracts, awards and losses say, but for contracts that began after it. All else is drift: contracts, awards and losses of later months, everything in a month that the package never wrote, and in a closed month. A closed month so never becomes wrong by the passing of time. One that was closed although it had errors keeps those of rows changed by hand.
 Warnings: never_written (rows that the package never wrote, such as those of an adopted table), stale_row (no current contract supports the row, but one covers the last day of the month), unmatched_award, unmatched_loss, late_change (by rule as_of: versions changed after their last day, be it only to end them, if the contracts have a column updated_at, and the package may read it; their flags may be of later).

@@ -4,6 +4,7 @@
 -- requires: monthly_snapshot_log
 -- requires: monthly_status_history
 -- requires: snapshot_rows_after
+-- requires: monthly_status_summary
 -- requires: snapshot_month_of
 -- requires: lock_open_snapshot_month
 -- requires: setting_is_on
@@ -62,6 +63,7 @@ DECLARE
     v_is_accepted boolean := FALSE;
     v_warnings jsonb := jsonb_build_array();
     v_upserted bigint;
+    v_is_changed boolean;
     v_absolute_aum numeric;
     v_aum_unattributed numeric;
     v_newest_month date;
@@ -472,6 +474,18 @@ BEGIN
         (SELECT count(*) FROM unsupported WHERE is_stale) AS stale,
         (SELECT count(*) FROM unsupported WHERE is_stale AND is_updated) AS stale_updated,
         (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) AS stale_aum,
+        (
+            SELECT coalesce(jsonb_agg(to_jsonb(stale) ORDER BY product_line_code), '[]')
+            FROM (
+                SELECT
+                    product_line_code,
+                    count(*) AS stale_rows,
+                    sum(aum_balance) AS stale_aum
+                FROM unsupported
+                WHERE is_stale
+                GROUP BY product_line_code
+            ) AS stale
+        ) AS stale_by_product_line,
         (SELECT count(*) FROM deleted) AS deleted,
         (SELECT sum(aum_balance) FROM deleted) AS deleted_aum,
         coalesce(sum(aum_balance), 0.00) AS aum_total,
@@ -564,6 +578,7 @@ BEGIN
     END IF;
 
     v_upserted := v_count.inserted + v_count.updated + v_count.stale_updated;
+    v_is_changed := v_upserted + v_count.deleted > 0;
     v_absolute_aum := v_count.aum_total - 2 * v_count.negative_aum;
 
     IF v_baseline_rows IS NULL THEN
@@ -715,18 +730,40 @@ BEGIN
     WHERE entry.snapshot_month = v_month
         AND entry.log_id > v_log_id;
 
+    -- So are its stale rows.
+    IF FOUND THEN
+        v_count.stale_by_product_line := NULL;
+    END IF;
+
     -- Always a new row version, also where nothing changed: by it an older
     -- snapshot is told from a newer one when the row is locked.
     UPDATE customer.monthly_snapshot_control
     SET
         last_rule = v_rule,
         last_log_id = greatest(last_log_id, v_log_id),
-        stale_rows = v_count.stale,
+        last_changed_at = CASE WHEN v_is_changed THEN clock_timestamp() ELSE last_changed_at END,
         baseline_rows = v_count.total,
         baseline_aum = v_absolute_aum,
         -- That of a caller whose trigger this was called from.
         writer = v_control.writer
     WHERE snapshot_month = v_month;
+
+    -- Contracts alone make rows stale, or take that from them.
+    IF v_is_changed OR v_count.stale_by_product_line IS DISTINCT FROM (
+        SELECT coalesce(
+            jsonb_agg(
+                jsonb_build_object('product_line_code', product_line_code, 'stale_rows', stale_rows, 'stale_aum', stale_aum)
+                ORDER BY product_line_code COLLATE "C"
+            ) FILTER (WHERE product_line_code IS NOT NULL AND stale_rows > 0),
+            '[]'
+        )
+        FROM customer.monthly_status_summary
+        WHERE snapshot_month = v_month
+        -- A summary that is not there is made.
+        HAVING count(*) > 0
+    ) THEN
+        PERFORM customer.summarise_snapshot_month(v_month, v_count.stale_by_product_line);
+    END IF;
 
     RAISE NOTICE 'snapshot of %: % rows, % inserted, % updated, % unchanged, % stale, % deleted; AUM % yuan, % unattributed',
         v_month_label,

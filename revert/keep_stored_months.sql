@@ -19,6 +19,33 @@ SELECT set_config('customer.discard_snapshots', :'discard_snapshots', TRUE) AS d
 
 DO $$
 DECLARE
+    -- Someone may have dropped one by hand.
+    v_views CONSTANT oid[] := array_remove(ARRAY[
+        to_regclass('customer.monthly_status_trend'),
+        to_regclass('customer.monthly_status_total'),
+        to_regclass('customer.monthly_status_movement'),
+        to_regclass('customer.monthly_status_bridge'),
+        to_regclass('customer.monthly_status_bridge_total'),
+        to_regclass('customer.dim_customer'),
+        to_regclass('customer.dim_product_line'),
+        to_regclass('customer.dim_snapshot_month'),
+        to_regclass('customer.unmatched_awards_and_losses')
+    ]::oid[], NULL);
+    v_others CONSTANT oid[] := ARRAY[
+        to_regclass('customer.fct_customer_business_monthly_status'),
+        to_regclass('customer.monthly_snapshot_control'),
+        to_regclass('customer.monthly_snapshot_log'),
+        to_regclass('customer.monthly_status_history'),
+        to_regclass('customer.monthly_status_summary')
+    ]::oid[] || ARRAY[
+        to_regprocedure('customer.period_to_snapshot_month(text)'),
+        to_regprocedure('customer.validate_monthly_snapshot(date)'),
+        to_regprocedure('customer.monthly_status_as_at(date, bigint)'),
+        to_regprocedure('customer.published_changes(date)'),
+        to_regprocedure('customer.customer_names()'),
+        to_regprocedure('customer.product_line_names()'),
+        to_regprocedure('customer.unmatched_events()')
+    ]::oid[];
     v_table text;
     v_holds_rows boolean;
     v_dependents text;
@@ -30,18 +57,8 @@ BEGIN
         ON pg_rewrite.oid = objid
     WHERE classid = 'pg_rewrite'::regclass
         AND ev_class <> refobjid
-        AND ev_class IS DISTINCT FROM to_regclass('customer.monthly_status_trend')
-        AND refobjid IN (
-            to_regclass('customer.fct_customer_business_monthly_status'),
-            to_regclass('customer.monthly_snapshot_control'),
-            to_regclass('customer.monthly_snapshot_log'),
-            to_regclass('customer.monthly_status_history'),
-            to_regclass('customer.monthly_status_trend'),
-            to_regprocedure('customer.period_to_snapshot_month(text)'),
-            to_regprocedure('customer.validate_monthly_snapshot(date)'),
-            to_regprocedure('customer.monthly_status_as_at(date, bigint)'),
-            to_regprocedure('customer.published_changes(date)')
-        );
+        AND ev_class NOT IN (SELECT unnest(v_views))
+        AND refobjid IN (SELECT unnest(v_views || v_others));
 
     IF v_dependents IS NOT NULL THEN
         RAISE EXCEPTION E'views of others would keep the package from being dropped:\n    %', v_dependents

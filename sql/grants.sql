@@ -7,8 +7,9 @@
 -- operator  refreshing a month by hand (scripts/refresh_snapshot.py)
 -- restater  restating months gone by (sql/backfill.sql), discarding what was written by mistake
 -- closer    closing and reopening months
--- reader    BI: reading the snapshot, its trend, its log, its history and the state of each
---           month, checking a month, and what was published of it
+-- reader    BI: reading the snapshot, its views, its log, its history and the state of each
+--           month, checking a month, and what was published of it; operator, restater and
+--           closer may read all of this, too
 --
 -- Each is a grant of its own; one role may be named for several. A role that is not named
 -- is left alone, and running this again changes nothing. It only grants: to take something
@@ -48,6 +49,9 @@ $$;
 
 BEGIN;
 
+-- What others made in public is not for its owner to run.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- The cast to regrole refuses what is no role; GRANT would take even "public" for everyone.
 \if :{?etl}
     SELECT quote_ident(:'etl')::regrole AS etl_role
@@ -77,8 +81,6 @@ BEGIN;
         customer.restate_monthly_snapshot(date, text),
         customer.discard_snapshot_month(date, text)
     TO :"restater";
-    -- sql/backfill.sql goes over closed months and names them.
-    GRANT SELECT ON TABLE customer.monthly_snapshot_control TO :"restater";
 \endif
 
 \if :{?closer}
@@ -95,18 +97,64 @@ BEGIN;
     SELECT quote_ident(:'reader')::regrole AS reader_role
     \gset
     GRANT USAGE ON SCHEMA customer TO :"reader";
-    GRANT SELECT ON TABLE
-        customer.fct_customer_business_monthly_status,
-        customer.monthly_status_trend,
-        customer.monthly_snapshot_control,
-        customer.monthly_snapshot_log,
-        customer.monthly_status_history
-    TO :"reader";
-    GRANT EXECUTE ON FUNCTION
-        customer.validate_monthly_snapshot(date),
-        customer.monthly_status_as_at(date, bigint),
-        customer.published_changes(date)
-    TO :"reader";
 \endif
+
+-- All but the load read: hints and warnings send who writes a month to its log and its validation.
+\if :{?operator}
+\else
+    \set operator ''
+\endif
+\if :{?restater}
+\else
+    \set restater ''
+\endif
+\if :{?closer}
+\else
+    \set closer ''
+\endif
+\if :{?reader}
+\else
+    \set reader ''
+\endif
+
+SELECT
+    format(
+        $tables$
+        GRANT SELECT ON TABLE
+            customer.fct_customer_business_monthly_status,
+            customer.monthly_status_summary,
+            customer.monthly_status_trend,
+            customer.monthly_status_total,
+            customer.monthly_status_movement,
+            customer.monthly_status_bridge,
+            customer.monthly_status_bridge_total,
+            customer.dim_customer,
+            customer.dim_product_line,
+            customer.dim_snapshot_month,
+            customer.unmatched_awards_and_losses,
+            customer.monthly_snapshot_control,
+            customer.monthly_snapshot_log,
+            customer.monthly_status_history
+        TO %I
+        $tables$,
+        role
+    ),
+    format(
+        $functions$
+        GRANT EXECUTE ON FUNCTION
+            customer.validate_monthly_snapshot(date),
+            customer.monthly_status_as_at(date, bigint),
+            customer.published_changes(date),
+            -- What the views over customers, product lines and events read.
+            customer.customer_names(),
+            customer.product_line_names(),
+            customer.unmatched_events()
+        TO %I
+        $functions$,
+        role
+    )
+FROM unnest(ARRAY[:'operator', :'restater', :'closer', :'reader']) AS role
+WHERE role <> ''
+\gexec
 
 COMMIT;

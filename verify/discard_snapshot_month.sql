@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.discard_snapshot_month(date, text)',
-    '78ddae3ac93d3871cabc0e70be0dafd9979a8d1f92665547f0a12e2c0f59140b',
+    '6df856ac4984ea04e5fb742537730bb583b4544cc2e89563a38b5372e2131437',
     'discard_snapshot_month',
     p_is_internal => FALSE
 );

@@ -8,7 +8,7 @@ SET LOCAL quote_all_identifiers = off;
 
 CALL customer.verify_function(
     'customer.guard_closed_months()',
-    'e406c9449e6c367811b740f2b45912b6d6bb96c6e2f11bc2d4691d787bfc5e95',
+    '81633ec982fdaf3ef67a90cd4d645d7e07af80f3f500be85af1a107f4a194abe',
     'guard_closed_months',
     p_is_internal => TRUE
 );

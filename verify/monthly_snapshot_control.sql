@@ -7,6 +7,7 @@ CALL customer.verify_table('customer.monthly_snapshot_control', ARRAY[
     'column last_rule text, with comment',
     'column last_log_id bigint, with comment',
     'column stale_rows bigint NOT NULL DEFAULT 0, with comment',
+    'column last_changed_at timestamp with time zone, with comment',
     'column baseline_rows bigint, with comment',
     'column baseline_aum numeric, with comment',
     'column writer text, with comment',

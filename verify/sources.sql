@@ -21,7 +21,8 @@ BEGIN
             ('customer.revoke_default_grants(regprocedure)', TRUE, 'c45dd6af082d453250a6b0279113ead1ea90184d4785d1997d0b0d30115f86f8', NULL),
             ('customer.revoke_default_grants(regclass)', TRUE, '076f808722fd83955305277e3db6f40ca334fdf20b667c48a25e99ef1e2a2414', NULL),
             ('customer.verify_function(text,text,text,boolean)', TRUE, '67daf468f3b3ea43a08816323d35272419c28da45e75d3c043bf31016c497444', NULL),
-            ('customer.verify_table(text,text[])', TRUE, '9f5b220c4f29073157bc562cc0095b7edb2ab2008551c11ac43481baac300322', NULL),
+            ('customer.verify_table(text,text[])', TRUE, 'e8f8e388b56e6e68becb9fb8712c21c9de7d6371aad54c9fa5d5249a540e5e40', NULL),
+            ('customer.verify_view(text,text)', TRUE, 'f2abb1d54c03916fb3aa07406ff34351027fdf726e2dc4ab2ed270971809edf2', NULL),
             ('customer.missing_snapshot_sources()', FALSE, 'd625ae45286b8ee5288e3f9587e2e98c0e2538ee5ac9ddd302f6fcbb8c2ef1f2', NULL),
             ('customer.check_snapshot_sources()', TRUE, 'e476a6183d871fb3f66bef4a4e1698ad49b9cfb30e16e062e8f667ae12c20252', NULL),
             ('customer.check_snapshot_sources_are_seen()', TRUE, '490867e9bf15600795223de6716b08b74bdc86381de53cff8156230abadf0a10', NULL),
@@ -38,6 +39,11 @@ BEGIN
                 'product_line_code character varying, as_of date, amount numeric) s'),
             ('customer.source_customers()', TRUE, NULL, 'TABLE(company_id character varying) s'),
             ('customer.source_product_lines()', TRUE, NULL, 'TABLE(product_line_code character varying) s'),
+            ('customer.source_customer_names()', TRUE, NULL, 'TABLE(company_id character varying, customer_name character varying) s'),
+            ('customer.source_product_line_names()', TRUE, NULL, 'TABLE(product_line_code character varying, '
+                'product_line_name character varying, product_category character varying, business_category character varying) s'),
+            ('customer.source_reported_events()', TRUE, NULL, 'TABLE(event text, reported_on date, reported_name character varying, '
+                'company_id character varying, product_line_code character varying) s'),
             ('customer.source_late_changes(date)', TRUE, NULL, 'TABLE(company_id character varying, product_line_code character varying) s'),
             ('customer.source_control_totals(date,date,date)', TRUE, NULL, 'TABLE(contracts bigint, awards bigint, '
                 'losses bigint, details bigint, amount numeric) s')
@@ -118,6 +124,9 @@ BEGIN
     PERFORM FROM customer.source_aum() LIMIT 0;
     PERFORM FROM customer.source_customers() LIMIT 0;
     PERFORM FROM customer.source_product_lines() LIMIT 0;
+    PERFORM FROM customer.source_customer_names() LIMIT 0;
+    PERFORM FROM customer.source_product_line_names() LIMIT 0;
+    PERFORM FROM customer.source_reported_events() LIMIT 0;
     PERFORM FROM customer.source_late_changes('2026-01-31') LIMIT 0;
     PERFORM FROM customer.source_control_totals('2026-01-01', '2026-01-31', '2026-12-31') LIMIT 0;
 END

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.validate_monthly_snapshot(date)',
-    'd8c52533c8ad3f2e2b6fb3f69312e62de3d624a8001a7b73902da97f314d6252',
+    '0a42a279eb603d14b3b1a2fa440d2c22fd529a49f1491f927c4d609aed2efa51',
     'validate_monthly_snapshot',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '532e59caa9080d872f5fffcbf3bc80bcf99aff943b56333384ea78ba3d82c07b',
+    '015b206dade8e3256084be581b08f6a60bb80541d20fea1a32f629f3f071ef0a',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -1,0 +1,7 @@
+-- Revert customer_monthly_snapshot:monthly_status_total from pg
+
+BEGIN;
+
+DROP VIEW IF EXISTS customer.monthly_status_total;
+
+COMMIT;

@@ -400,7 +400,9 @@ moving_portfolios AS (
 ),
 balances AS (
     SELECT *,
-           serial_no + months_ago * 37 AS row_no,  -- other rows are odd in another month
+           -- Which rows are odd changes every two years, for some in each month: what is gone
+           -- stays gone for a while.
+           serial_no + (months_ago + serial_no % 24) / 24 * 37 AS row_no,
            latest_balance - months_ago * monthly_change AS closing_balance
       FROM this_month
       JOIN moving_portfolios

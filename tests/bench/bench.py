@@ -41,9 +41,13 @@ VALUES = (
 )
 
 
+def read(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
+
+
 def month(name: str) -> str:
     """The query of a file, with is_new, which follows from its other columns."""
-    query = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
+    query = read(name)
     columns = ", ".join((*KEY, *VALUES))
     is_new = "is_winning_this_year AND NOT is_existing"
     columns = columns.replace("is_new", f"{is_new} AS is_new")
@@ -558,6 +562,66 @@ def measure_history(database: Database) -> None:
         print(f"{what:30} {statistics.median(taken):6.0f} ms")
 
 
+# --- Reading -----------------------------------------------------------------
+
+STORED = (37, 120)  # months
+SUMMARIES = ("customer.monthly_status_summary", "customer.monthly_snapshot_control")
+VIEW = "SELECT * FROM customer.monthly_status_{} WHERE snapshot_month >= '{}'"
+# The views, and what their reader would write who had none.
+READS = [
+    ("trend, all months", "package", "SELECT * FROM customer.monthly_status_trend"),
+    ("total, all months", "package", "SELECT * FROM customer.monthly_status_total"),
+    ("trend, all months", "on the fly", read("trend_on_the_fly")),
+    ("dim_customer", "package", "SELECT * FROM customer.dim_customer"),
+] + [
+    (f"{what}, {months}", contender, query.format(what, first))
+    for months, first in (("1 month", "2026-01-31"), ("12 months", "2025-02-28"))
+    for what in ("movement", "bridge", "bridge_total")
+    for contender, query in (("package", VIEW), ("self-join", read("self_join")))
+    if contender == "package" or what == "movement"
+]
+
+
+def store_months(session: psycopg.Connection, months: int, tables: tuple[str, ...]) -> None:
+    """So many in all: what the oldest has, for each that is older, past triggers and keys."""
+    session.execute("SET session_replication_role = replica")
+    for table in tables:
+        [columns] = session.execute(
+            "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute"
+            f" WHERE attrelid = '{table}'::regclass AND attnum > 1 AND NOT attisdropped"
+        ).fetchone()
+        session.execute(
+            f"INSERT INTO {table} SELECT (DATE '2026-02-01' - age * INTERVAL '1 month')::date - 1,"
+            f" {columns} FROM {table} CROSS JOIN generate_series(0, {months - 1}) AS age"
+            f" WHERE snapshot_month = (SELECT min(snapshot_month) FROM {table})"
+            " AND snapshot_month >= DATE '2026-02-01' - age * INTERVAL '1 month' ORDER BY age"
+        )
+    session.execute("RESET session_replication_role")
+
+
+def measure_reads(database: Database, real: int, runs: int) -> Iterator[Measurement]:
+    """As readers' sessions do it, with JIT, to the last byte. So many months are the package's."""
+    for age in reversed(range(real)):
+        month = f"(DATE '2026-01-31' - INTERVAL '{age} months')::date"
+        database.session.execute(f"SELECT customer.restate_monthly_snapshot({month}, 'measured')")
+    large = database.variant.scale > 1  # other months only summarised: trend and total read no row
+    for months in STORED:
+        store_months(database.session, months, SUMMARIES if large else (FACT, *SUMMARIES))
+        vacuum(database)
+        variant = replace(database.variant, other_months=months - 1)
+        progress.print(f"  {variant.label} …")
+        with psycopg.connect(dbname=database.name, autocommit=True) as session:
+            for situation, contender, query in READS[: 2 if large else None]:
+                result = Measurement(situation, variant, contender)
+                # The first warms up. What takes seconds is told by fewer.
+                while len(result.times) <= runs and sum(result.times) < 10:
+                    started = time.perf_counter()
+                    session.execute(f"COPY ({query}) TO '/dev/null'")
+                    result.times.append(time.perf_counter() - started)
+                result.times = result.times[1:] or result.times
+                yield result
+
+
 # --- Command line ------------------------------------------------------------
 
 FULL = [
@@ -601,6 +665,7 @@ def parse_arguments() -> argparse.Namespace:
     what.add_argument(
         "--history", action="store_true", help="what a hundred re-runs leave in the history"
     )
+    what.add_argument("--reading", action="store_true", help="the views that BI reads: 3 minutes")
     what.add_argument("--scale", type=int, help="every state at so many times production's size")
     what.add_argument(
         "--against",
@@ -644,6 +709,13 @@ def main() -> None:
         with databases_for(QUICK[:1]) as [database]:
             measure_history(database)
         return
+    print_report = report.print_json if arguments.json else report.print_tables
+    if arguments.reading:
+        with databases_for([Variant(), Variant(scale=10, detail_months=1)]) as [database, large]:
+            results = [*measure_reads(database, 13, runs), *measure_reads(large, 1, runs)]
+            note = "; of other months at 10 × production size, only the summary is stored"
+            print_report(describe_server(database.session) + note, results)
+        return
     if arguments.growth:
         variants, situations = GROWTH, GROWTH_SITUATIONS
     elif arguments.against:
@@ -667,10 +739,7 @@ def main() -> None:
         if arguments.against:
             this = git("describe", "--always", "--dirty")
             title += f"\nthis is {this}; other is {arguments.against}; {runs} pairs"
-        if arguments.json:
-            report.print_json(title, results)
-        else:
-            report.print_tables(title, results)
+        print_report(title, results)
         if arguments.plan:
             print_plan(databases[0].session)
 

@@ -18,6 +18,7 @@ SAME = "re-run, nothing changed"
 ONE_PERCENT = "re-run, 1 % changed"
 TWENTY_PERCENT = "re-run, 20 % changed"
 RESTATED = "restate, all changed"
+READING = {"trend, all months": "≤ 10", "total, all months": "≤ 10", "movement, 1 month": "≤ 300"}
 
 # What all later versions together may add, as this : BASELINE, the last commit that kept no
 # history and no summary and looked for no implausible month. Each version takes its share, so
@@ -143,6 +144,22 @@ def growth(results: list["Measurement"]) -> Iterator[Ratio]:
             yield ratio_of_times(situation, what, large, sizes[0], bar, scale)
 
 
+def reading(results: list["Measurement"]) -> Iterator[Ratio]:
+    """What a reader waits, and whether a year is linear: sums by customer spill to disk."""
+    views = {
+        (view.variant, view.situation): view for view in results if view.contender == "package"
+    }
+    for (variant, situation), view in views.items():
+        stored = f"{variant.other_months + 1} months stored, {variant.scale} × production size"
+        if situation in READING:
+            milliseconds = 1000 * view.median("times")
+            yield Ratio(situation, f"ms, {stored}", milliseconds, READING[situation])
+        if "12 months" in situation:
+            alone = views[variant, situation.replace("12 months", "1 month")]
+            what = f"time a month : of one alone, {stored}"
+            yield ratio_of_times(situation, what, view, alone, "≤ 1.3", 12)
+
+
 def paired(results: list["Measurement"]) -> Iterator[PairedRatio]:
     """This state of the package : the other commit's, in each situation and variant."""
     others = {
@@ -187,12 +204,16 @@ def human_bytes(count: float) -> str:
 
 
 def human_time(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.1f} s"
+    if seconds >= 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
 
 
 def all_ratios(results: list["Measurement"]) -> list[Ratio]:
     if any(result.variant.commit for result in results):
         return list(paired(results))
+    if any(result.situation in READING for result in results):
+        return list(reading(results))
     if len({result.variant.scale for result in results}) > 1:
         return list(growth(results))
     return list(ratios(results))
@@ -264,6 +285,9 @@ def print_tables(server: str, results: list["Measurement"]) -> None:
                     human_time(time),
                     f"{human_time(min(row.times))}–{human_time(max(row.times))}",
                     ratio,
+                ]
+            if row.wal:
+                cells += [
                     human_bytes(row.median("wal")),
                     f"{row.median('written'):.0f}",
                     f"{row.median('dead'):.0f}",

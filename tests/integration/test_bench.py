@@ -200,6 +200,38 @@ def test_growth_is_of_the_time_a_row():
     ]
 
 
+# --- Reading -----------------------------------------------------------------
+
+
+def test_reading_is_held_to_its_bars():
+    results = [
+        measurement("package", "trend, all months", 0.02),
+        measurement("on the fly", "trend, all months", 0.9),
+        measurement("package", "movement, 1 month", 0.2),
+        measurement("package", "movement, 12 months", 2.5),
+    ]
+    assert [(ratio.situation, ratio.value, ratio.met) for ratio in report.all_ratios(results)] == [
+        ("trend, all months", 20, False),
+        ("movement, 1 month", 200, True),
+        ("movement, 12 months", pytest.approx(1.04, abs=0.01), True),
+    ]
+
+
+def test_views_are_measured_beside_what_says_the_same(database, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "STORED", (3,))
+    results = [*bench.measure_reads(database, 2, runs=1)]
+    assert [len(result.times) for result in results] == [1] * len(bench.READS)
+    report.print_tables("2 cores", results)
+    assert "self-join" in capsys.readouterr().out
+    view, self_join = (
+        f"SELECT company_id, product_line_code, aum_balance, previous_aum_balance FROM ({query}) q"
+        for situation, _, query in bench.READS
+        if situation == "movement, 1 month"
+    )
+    both = f"({view} EXCEPT {self_join}) UNION ALL ({self_join} EXCEPT {view})"
+    assert not database.session.execute(both).fetchall()
+
+
 # --- Against another commit --------------------------------------------------
 
 

@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(70);
+SELECT plan(72);
 
 \ir fixture.psql
 
@@ -60,6 +60,13 @@ SELECT throws_ok(
     '23505', NULL,
     'a second row for the same month, customer and product line is refused'
 );
+
+SELECT throws_ok(
+    format('INSERT INTO customer.monthly_status_summary SELECT * FROM customer.monthly_status_summary WHERE product_line_code %s', which),
+    '23505', NULL,
+    format('the summary refuses a second row for %s', what)
+)
+FROM (VALUES ('IS NULL', 'the same month'), ('= ''PL202''', 'the same month and product line')) AS summary (which, what);
 
 SELECT throws_ok(
     $$ DELETE FROM customer."年金客户" WHERE company_id = 'C1' $$,

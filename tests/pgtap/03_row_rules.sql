@@ -25,11 +25,8 @@ VALUES
     ('two plans',        'P1', 'PL202', '9999-12-31'),
     ('two plans',        'P2', 'PL202', '9999-12-31');
 
-INSERT INTO contract (company_id, contract_status)
-VALUES ('in arrears', '停缴');
-
-INSERT INTO contract (company_id, valid_from)
-VALUES ('not begun', '2030-01-01');
+INSERT INTO contract (company_id, contract_status, valid_from)
+VALUES ('in arrears', '停缴', '2020-01-01'), ('not begun', '正常', '2030-01-01');
 
 INSERT INTO known_customer (company_id)
 VALUES ('no contract');
@@ -318,7 +315,7 @@ FROM (VALUES
     ('alike',                2, 'two plans that differ in a capital letter')
 ) AS example (company_id, plan_count, reason);
 
--- Keys that are the same when written one after the other
+-- Keys that are the same when written one after the other, or but for case or white space
 
 INSERT INTO mapping."产品线" ("产品线代码")
 VALUES ('L'), ('2L'), ('12L');
@@ -328,30 +325,19 @@ VALUES
     ('12', 'L',  'P1', FALSE),
     ('1',  '2L', 'P1', TRUE),
     ('1',  '2L', 'P2', TRUE),
-    ('1',  'L',  'P1', FALSE);
+    ('1',  'L',  'P1', FALSE),
+    ('key',  'PL202', 'P1', FALSE),
+    ('KEY',  'PL202', 'P1', FALSE),
+    ('key ', 'PL202', 'P1', FALSE);
 
 INSERT INTO award (company_id, product_line_code)
-VALUES ('12', 'L'), ('', '12L');
+VALUES ('12', 'L'), ('', '12L'), ('key', 'PL202');
 
 INSERT INTO loss (company_id, product_line_code)
-VALUES ('1', '2L'), ('', '12L');
+VALUES ('1', '2L'), ('', '12L'), ('key', 'PL202');
 
 INSERT INTO aum (company_id, product_line_code, amount)
-VALUES ('12', 'L', 100), ('1', '2L', 2000), ('', '12L', 30000);
-
--- Nor are keys alike that differ in case or white space.
-
-INSERT INTO contract (company_id)
-VALUES ('key'), ('KEY'), ('key ');
-
-INSERT INTO award (company_id)
-VALUES ('key');
-
-INSERT INTO loss (company_id)
-VALUES ('key');
-
-INSERT INTO aum (company_id, amount)
-VALUES ('key', 10);
+VALUES ('12', 'L', 100), ('1', '2L', 2000), ('', '12L', 30000), ('key', 'PL202', 10);
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset

@@ -35,13 +35,8 @@ CALL pg_temp.remember();
 SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
 
 SELECT is(
-    (:'result'::jsonb ->> 'unchanged')::integer, 5,
-    'a second refresh finds all five rows right'
-);
-
-SELECT is(
-    (:'result'::jsonb ->> 'upserted')::integer, 0,
-    'a second refresh writes none'
+    ARRAY[:'result'::jsonb -> 'unchanged', :'result'::jsonb -> 'upserted'], '{5, 0}'::jsonb[],
+    'a second refresh finds all five rows right, and writes none'
 );
 
 SELECT is_empty(
@@ -140,6 +135,8 @@ FROM (VALUES
     ('AUM of a neighbouring month',
         $$ INSERT INTO aum (company_id, as_of, amount) VALUES ('A', '2025-12-31', 9), ('A', '2026-02-01', 9) $$),
     ('AUM of an unknown customer', $$ INSERT INTO aum (company_id, amount) VALUES ('nobody', 9) $$),
+    ('all of the detail loaded again',
+        $$ WITH gone AS (DELETE FROM aum RETURNING *) INSERT INTO aum SELECT * FROM gone $$),
     ('AUM without amount', $$ INSERT INTO aum (company_id, amount) VALUES ('A', NULL) $$),
     ('AUM too small to move a cent',
         $$ INSERT INTO aum (company_id, product_line_code, amount) VALUES ('A', 'PL201', 0.0049) $$),

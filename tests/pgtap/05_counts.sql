@@ -116,25 +116,7 @@ VALUES
     ('2020-07-01', 'B', 'PL201', 5.25),
     ('2020-08-01', 'closed', 'PL202', 5.25),
     ('2020-10-01', 'A', 'PL202', NULL),
-    ('2020-12-01', 'A', 'PL202', 7), ('2020-12-01', 'nobody', 'PL202', NULL), ('2020-12-01', NULL, NULL, -2.5);
-
-SELECT is(
-    pg_temp.aum_figures(month), ARRAY[aum_total, aum_unattributed],
-    format('AUM of %s: %s in rows, %s unattributed', owner, aum_total, aum_unattributed)
-)
-FROM (VALUES
-    (DATE '2020-01-31', 321.00, 0.00, 'three supported rows'),
-    ('2020-02-29', 0.00, 5.25, 'no customer'),
-    ('2020-03-31', 0.00, 5.25, 'no product line'),
-    ('2020-05-31', 0.00, 5.25, 'an unknown customer'),
-    ('2020-07-31', 0.00, 5.25, 'a customer without contract in that product line'),
-    ('2020-08-31', 0.00, 5.25, 'a customer whose contract is closed'),
-    ('2020-10-31', 0.00, 0.00, 'a supported row, the amount NULL'),
-    ('2020-12-31', 7.00, -2.50, 'a supported row, an unknown customer with NULL, and nobody with less than 0')
-) AS expected (month, aum_total, aum_unattributed, owner);
-
-INSERT INTO aum (as_of, company_id, product_line_code, amount)
-VALUES
+    ('2020-12-01', 'A', 'PL202', 7), ('2020-12-01', 'nobody', 'PL202', NULL), ('2020-12-01', NULL, NULL, -2.5),
     ('2021-01-01', 'A', 'PL201', 0.0049), ('2021-01-01', 'A', 'PL202', 0.0049), ('2021-01-01', 'B', 'PL202', 0.0049),
     ('2021-02-01', 'A', 'PL201', 0.0050), ('2021-02-01', 'A', 'PL202', 0.0050), ('2021-02-01', 'B', 'PL202', 0.0050),
     ('2021-03-01', NULL, 'PL201', 0.0049), ('2021-03-01', NULL, 'PL202', 0.0049), ('2021-03-01', 'nobody', 'PL202', 0.0049),
@@ -147,17 +129,25 @@ VALUES
 
 SELECT is(
     pg_temp.aum_figures(month), ARRAY[aum_total, aum_unattributed],
-    rule
+    format('%s in rows, %s unattributed: %s', aum_total, aum_unattributed, what)
 )
 FROM (VALUES
-    (DATE '2021-01-31', 0.00, 0.00, 'aum_total sums what the rows say, three times 0.0049 each rounded'),
+    (DATE '2020-01-31', 321.00, 0.00, 'three supported rows'),
+    ('2020-02-29', 0.00, 5.25, 'no customer'),
+    ('2020-03-31', 0.00, 5.25, 'no product line'),
+    ('2020-05-31', 0.00, 5.25, 'an unknown customer'),
+    ('2020-07-31', 0.00, 5.25, 'a customer without contract in that product line'),
+    ('2020-08-31', 0.00, 5.25, 'a customer whose contract is closed'),
+    ('2020-10-31', 0.00, 0.00, 'a supported row, the amount NULL'),
+    ('2020-12-31', 7.00, -2.50, 'a supported row, an unknown customer with NULL, and nobody with less than 0'),
+    ('2021-01-31', 0.00, 0.00, 'aum_total sums what the rows say, three times 0.0049 each rounded'),
     ('2021-02-28', 0.03, 0.00, 'aum_total sums what the rows say, three times 0.0050 each rounded'),
     ('2021-03-31', 0.00, 0.01, 'aum_unattributed is rounded at the end, three times 0.0049 summed first'),
     ('2021-05-31', 0.00, -0.01, 'aum_unattributed -0.0050 is rounded away from zero'),
     ('2021-07-31', 0.00, 0.00, 'what a row loses by rounding is not unattributed'),
     ('2021-08-31', 200000000000000.00, 200000000000000.00, 'large sums are exact'),
     ('2021-10-31', 10.00, 5.00, 'neighbouring months count in neither')
-) AS expected (month, aum_total, aum_unattributed, rule);
+) AS expected (month, aum_total, aum_unattributed, what);
 
 -- Who carries AUM is a question of today's contracts, row by row
 
@@ -201,7 +191,7 @@ SELECT is(
 -- Control table
 
 SELECT is(
-    jsonb_strip_nulls(to_jsonb(control)),
+    jsonb_strip_nulls(to_jsonb(control)) - 'last_changed_at',
     jsonb_build_object(
         'snapshot_month', '2022-02-28', 'last_log_id', :'result'::jsonb -> 'log_id', 'last_rule', 'current', 'stale_rows', 1,
         'baseline_rows', 1, 'baseline_aum', 0.00

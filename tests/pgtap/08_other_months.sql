@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(9);
+SELECT plan(8);
 
 \ir fixture.psql
 
@@ -16,12 +16,8 @@ VALUES
     ('A', '2026-02-01', 50000), ('A', '2027-01-01', 600000);
 
 -- January 2026 with its neighbours, and the same month of the years around it.
-SELECT customer.refresh_monthly_snapshot('2025-01-31') AS result \gset
-SELECT customer.refresh_monthly_snapshot('2025-12-31') AS result \gset
-SELECT customer.refresh_monthly_snapshot('2026-02-28') AS result \gset
-SELECT customer.refresh_monthly_snapshot('2027-01-31') AS result \gset
-
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+SELECT customer.refresh_monthly_snapshot(month)
+FROM unnest(ARRAY[DATE '2025-01-31', '2025-12-31', '2026-02-28', '2027-01-31', '2026-01-31']) AS month \g /dev/null
 
 -- Every source and every column changes
 
@@ -39,17 +35,15 @@ VALUES ('A', '2025-06-01'), ('A', '2026-06-01'), ('A', '2027-06-01');
 INSERT INTO loss (company_id, reported_on)
 VALUES ('B', '2025-06-01'), ('B', '2026-06-01'), ('B', '2027-06-01');
 
-CREATE TEMPORARY TABLE control_before AS
-SELECT
-    ctid AS place,
-    *
-FROM customer.monthly_snapshot_control;
+CREATE TEMPORARY VIEW other AS
+SELECT concat_ws(' ', 'control', ctid, control) AS version
+FROM customer.monthly_snapshot_control AS control
+WHERE snapshot_month <> '2026-01-31'
+UNION ALL
+SELECT concat_ws(' ', 'log', ctid, entry)
+FROM customer.monthly_snapshot_log AS entry;
 
-CREATE TEMPORARY TABLE log_before AS
-SELECT
-    ctid AS place,
-    *
-FROM customer.monthly_snapshot_log;
+CREATE TEMPORARY TABLE other_before AS TABLE other;
 
 CALL pg_temp.remember();
 
@@ -81,25 +75,7 @@ FROM (VALUES
     (DATE '2025-01-31', 1.00), ('2025-12-31', 20), ('2026-02-28', 50000), ('2027-01-31', 600000)
 ) AS expected (month, aum_balance);
 
-SELECT is(
-    (
-        SELECT array_agg(snapshot_month)
-        FROM (
-            SELECT ctid AS place, * FROM customer.monthly_snapshot_control
-            EXCEPT
-            SELECT * FROM control_before
-        ) AS changed
-    ),
-    ARRAY[DATE '2026-01-31'],
-    'only the control row of the month is written'
-);
-
-SELECT is_empty(
-    $$ SELECT * FROM log_before
-       EXCEPT
-       SELECT ctid AS place, * FROM customer.monthly_snapshot_log $$,
-    'no entry of the log is written over'
-);
+SELECT is_empty('TABLE other_before EXCEPT TABLE other', 'no other month''s control row is written, nor an entry of the log over');
 
 SELECT customer.refresh_monthly_snapshot('2027-01-31') AS result \gset
 

@@ -82,42 +82,20 @@ SELECT volatility_is(
 
 -- Settings
 
-CREATE FUNCTION pg_temp.january_under(p_datestyle text, p_time_zone text, p_day date)
-RETURNS jsonb
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    v_month text;
-    v_rows jsonb;
-BEGIN
-    PERFORM set_config('DateStyle', p_datestyle, TRUE);
-    PERFORM set_config('TimeZone', p_time_zone, TRUE);
-
-    DELETE FROM customer.fct_customer_business_monthly_status;
-    v_month := customer.refresh_monthly_snapshot(p_day) ->> 'snapshot_month';
-
-    SELECT jsonb_object_agg(
-        company_id,
-        jsonb_build_array(to_char(snapshot_month, 'YYYY-MM-DD'), aum_balance, is_winning_this_year)
-    )
-    INTO v_rows
-    FROM customer.fct_customer_business_monthly_status;
-
-    RETURN jsonb_build_object('month', v_month, 'rows', v_rows);
-END
-$$;
-
 -- Both sides of the date line; Shanghai; a summer time; a midnight that was left out.
 SELECT is(
-    pg_temp.january_under(datestyle, time_zone, day),
-    '{
-        "month": "2026-01-31",
-        "rows": {
-            "first": ["2026-01-31", 20.00, true],
-            "last": ["2026-01-31", 300.00, true],
-            "neighbours": ["2026-01-31", 0.00, false]
-        }
-    }'::jsonb,
+    pg_temp.after(
+        format(
+            'SET LOCAL DateStyle = %s; SET LOCAL TimeZone = %L; DELETE FROM customer.fct_customer_business_monthly_status;
+             SELECT customer.refresh_monthly_snapshot(DATE %L)',
+            datestyle, time_zone, day
+        ),
+        $$ SELECT string_agg(
+               concat_ws(' ', to_char(snapshot_month, 'YYYY-MM-DD'), company_id, aum_balance, is_winning_this_year), ', ' ORDER BY company_id
+           )
+           FROM customer.fct_customer_business_monthly_status $$
+    ),
+    '2026-01-31 first 20.00 t, 2026-01-31 last 300.00 t, 2026-01-31 neighbours 0.00 f',
     format('%s, %s: %s names January, with all its days, and the whole year', datestyle, time_zone, to_char(day, 'YYYY-MM-DD'))
 )
 FROM (VALUES

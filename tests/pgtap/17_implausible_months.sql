@@ -80,6 +80,12 @@ SELECT is(
     'nor of a month whose sum is negative, when it is refreshed again'
 );
 
+\set last_time 'when the month was last written: expected are at least 50 %'
+\set half_the_aum '55000 the AUM of 2026-01-31 is 490.00 yuan (sum of absolute amounts), which is 49.0 % of the 1000.00 ' :last_time
+\set no_aum '55000 the AUM of 2026-01-31 is 0.00 yuan (sum of absolute amounts), which is 0.0 % of the 1000.00 ' :last_time
+\set half_the_rows '55000 the sources support 49 rows of 2026-01-31, which is 49.0 % of the 100 ' :last_time
+\set no_detail '55000 the AUM detail has no row for 2026-01-31, though stored months have AUM'
+
 -- What is warned of, what is refused ----------------------------------------------------------------------------
 
 SELECT pg_temp.fingerprint() AS before \gset
@@ -91,31 +97,20 @@ FROM (VALUES
     ('the negative amounts are gone, which is half of all', $$ DELETE FROM aum WHERE amount < 0 $$, '{aum_differs}'),
     ('unknown customers have as much less as others have more',
         $$ INSERT INTO aum (company_id, amount) VALUES ('less', -70), ('more', 70) $$, '{aum_unattributed}'),
-    ('more than half of the AUM is gone', $$ DELETE FROM aum WHERE company_id <= 'c151' $$,
-        '55000 the AUM of 2026-01-31 is 490.00 yuan (sum of absolute amounts), which is 49.0 % of the 1000.00 '
-            'when the month was last written: expected are at least 50 %'),
-    ('all amounts are 0', $$ UPDATE aum SET amount = 0 $$,
-        '55000 the AUM of 2026-01-31 is 0.00 yuan (sum of absolute amounts), which is 0.0 % of the 1000.00 when '
-            'the month was last written: expected are at least 50 %'),
-    ('no customer is resolved', $$ UPDATE aum SET company_id = NULL $$,
-        '55000 the AUM of 2026-01-31 is 0.00 yuan (sum of absolute amounts), which is 0.0 % of the 1000.00 when '
-            'the month was last written: expected are at least 50 %'),
-    ('more than half of the contracts are gone', $$ UPDATE contract SET valid_to = '2026-01-01' WHERE company_id <= 'c151' $$,
-        '55000 the sources support 49 rows of 2026-01-31, which is 49.0 % of the 100 when the month was last written: expected are at least 50 %'),
+    ('more than half of the AUM is gone', $$ DELETE FROM aum WHERE company_id <= 'c151' $$, :'half_the_aum'),
+    ('all amounts are 0', $$ UPDATE aum SET amount = 0 $$, :'no_aum'),
+    ('no customer is resolved', $$ UPDATE aum SET company_id = NULL $$, :'no_aum'),
+    ('more than half of the contracts are gone', $$ UPDATE contract SET valid_to = '2026-01-01' WHERE company_id <= 'c151' $$, :'half_the_rows'),
     ('rows are changed by hand, too, which are not what it is compared with', $$
         UPDATE contract SET valid_to = '2026-01-01' WHERE company_id <= 'c151';
-        DELETE FROM customer.fct_customer_business_monthly_status WHERE company_id <= 'c151' $$,
-        '55000 the sources support 49 rows of 2026-01-31, which is 49.0 % of the 100 when the month was last written: expected are at least 50 %'),
+        DELETE FROM customer.fct_customer_business_monthly_status WHERE company_id <= 'c151' $$, :'half_the_rows'),
     ('its rows are not the package''s, and are counted', $$
         DELETE FROM customer.monthly_snapshot_control;
-        DELETE FROM aum WHERE company_id <= 'c151' $$,
-        '55000 the AUM of 2026-01-31 is 490.00 yuan (sum of absolute amounts), which is 49.0 % of the 1000.00 '
-            'when the month was last written: expected are at least 50 %'),
+        DELETE FROM aum WHERE company_id <= 'c151' $$, :'half_the_aum'),
     ('its rows were deleted, and there is nothing to compare it with', $$
         DELETE FROM customer.fct_customer_business_monthly_status;
         DELETE FROM aum WHERE company_id <= 'c151' $$, '{}'),
-    ('the detail is gone', $$ DELETE FROM aum $$,
-        '55000 the AUM detail has no row for 2026-01-31, though stored months have AUM')
+    ('the detail is gone', $$ DELETE FROM aum $$, :'no_detail')
 ) AS example (what, change, words);
 
 SELECT is(
@@ -123,9 +118,8 @@ SELECT is(
     format('restate, too: %s', words)
 )
 FROM (VALUES
-    ('DELETE FROM aum', '55000 the AUM detail has no row for 2026-01-31, though stored months have AUM'),
-    ('UPDATE contract SET valid_to = ''2026-01-01'' WHERE company_id <= ''c151''',
-        '55000 the sources support 49 rows of 2026-01-31, which is 49.0 % of the 100 when the month was last written: expected are at least 50 %')
+    ('DELETE FROM aum', :'no_detail'),
+    ('UPDATE contract SET valid_to = ''2026-01-01'' WHERE company_id <= ''c151''', :'half_the_rows')
 ) AS example (change, words);
 
 SELECT is(pg_temp.fingerprint(), :'before', 'premise: all of this is undone');
@@ -170,10 +164,8 @@ SELECT is(
 FROM (VALUES
     ('on', '{implausible_accepted}'),
     (' TRUE ', '{implausible_accepted}'),
-    ('off', '55000 the AUM of 2026-01-31 is 490.00 yuan (sum of absolute amounts), which is 49.0 % of the '
-        '1000.00 when the month was last written: expected are at least 50 %'),
-    ('', '55000 the AUM of 2026-01-31 is 490.00 yuan (sum of absolute amounts), which is 49.0 % of the 1000.00 '
-        'when the month was last written: expected are at least 50 %'),
+    ('off', :'half_the_aum'),
+    ('', :'half_the_aum'),
     ('maybe', '22023 the setting customer.accept_implausible must be on or off, but is "maybe"')
 ) AS setting (value, words);
 

@@ -69,21 +69,14 @@ SELECT is(
 FROM unnest(ARRAY[NULL, '202613']) AS period;
 
 SELECT is(
-    pg_temp.tried('annuity_performance', '202601', value)::jsonb,
-    pg_temp.skipped('customer.post_etl_hooks is off'),
-    format('skipped, and the reason names the setting: "%s"', value)
+    pg_temp.tried(domain, period, value)::jsonb, pg_temp.skipped('customer.post_etl_hooks is off'),
+    format('the setting "%s" skips before domain %s and period %s are looked at', value, domain, period)
 )
-FROM unnest(ARRAY['OFF', 'false', 'no', '0', ' off ']) AS value;
-
-SET LOCAL customer.post_etl_hooks = off;
-
-SELECT is(
-    customer.post_etl_hook(domain, period), pg_temp.skipped('customer.post_etl_hooks is off'),
-    format('SET LOCAL … = off skips before %s and %s are looked at, or whether the month is closed', domain, period)
-)
-FROM (VALUES ('annuity_performance', '202601'), ('annuity_performance', '202613'), ('annuity_income', '202613')) AS example (domain, period);
-
-RESET customer.post_etl_hooks;
+FROM (VALUES
+    ('off', 'annuity_performance', '202601'), ('off', 'annuity_performance', '202613'), ('off', 'annuity_income', '202613'),
+    ('OFF', 'annuity_performance', '202601'), ('false', 'annuity_performance', '202601'), ('no', 'annuity_performance', '202601'),
+    ('0', 'annuity_performance', '202601'), (' off ', 'annuity_performance', '202601')
+) AS example (value, domain, period);
 
 SELECT is_empty(
     'SELECT * FROM trace',
@@ -114,12 +107,14 @@ SELECT is(
 FROM unnest(ARRAY['on', 'off']) AS value;
 
 SELECT throws_ok(
-    format('SELECT customer.post_etl_hook(%L, %L)', 'annuity_performance', period),
+    format('SELECT customer.post_etl_hook(%L, %L)', domain, period),
     '22023',
     format('the period must be six digits YYYYMM with a month 01 to 12, but is "%s"', period),
-    format('where it would refresh, a bad period is an error: "%s"', period)
+    format('a bad period of %s is an error: "%s"', domain, period)
 )
-FROM unnest(ARRAY['', '202613', '2026-01-31']) AS period;
+FROM (VALUES
+    ('annuity_performance', ''), ('annuity_performance', '202613'), ('annuity_performance', '2026-01-31'), ('annual_award', '202613')
+) AS bad (domain, period);
 
 SELECT is_empty(
     'SELECT * FROM trace',
@@ -193,12 +188,6 @@ SELECT is(
     format('%s skips a month that holds no rows, though those around it do', domain)
 )
 FROM (VALUES ('annual_award'), ('annual_loss')) AS event (domain);
-
-SELECT throws_ok(
-    $$ SELECT customer.post_etl_hook('annual_award', '202613') $$,
-    '22023', NULL,
-    'for awards, too, a bad period is an error'
-);
 
 -- The current month -----------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(210);
+SELECT plan(258);
 
 \ir fixture.psql
 
@@ -98,9 +98,12 @@ SELECT results_eq(
     $$ SELECT check_name, violations, detail
        FROM pg_temp.report()
        WHERE violations > 0
-           OR detail ~ '^0(.00)? yuan' $$,
+           OR detail ~ '^0(.00)? (yuan|of)|none says' $$,
     $$ VALUES
         ('snapshot_exists', 1::bigint, '2026-01-31 holds 0 rows; the sources support 0 by rule current'),
+        ('log_totals', 0, '2026-01-31 holds 0 rows with 0 yuan; log entry none says 0 with 0'),
+        ('unmatched_award', 0, '0 of the 0 awards of 2026 match no row: 0 lack a key, 0 name a customer without a contract'),
+        ('unmatched_loss', 0, '0 of the 0 losses of 2026 match no row: 0 lack a key, 0 name a customer without a contract'),
         ('aum_in_source', 0, '0 yuan of 期末资产规模 in 0 rows of the AUM detail; the next four lines add up to it'),
         ('aum_attributed', 0, '0 yuan belong to rows of the snapshot, before rounding'),
         ('aum_without_customer', 0, '0 yuan in 0 rows of the AUM detail whose customer is NULL or blank'),
@@ -178,7 +181,7 @@ SELECT is(
         SELECT string_agg(concat(CASE severity WHEN 'drift' THEN '/' ELSE ' ' END, check_name, ' ', severity), '' ORDER BY number)
         FROM pg_temp.report()
     ),
-    ' verdict info snapshot_exists error log_totals error control_row error control_totals error blank_key error duplicate_key error'
+    ' verdict info snapshot_exists error log_totals error control_row error control_totals error summary error blank_key error duplicate_key error'
     ' contradiction error orphaned_company error orphaned_product_line error source_reading error'
     ' product_line_name error/product_line_name drift is_strategic error/is_strategic drift is_existing error/is_existing drift'
     ' is_new error/is_new drift is_winning_this_year error/is_winning_this_year drift is_churned_this_year error/is_churned_this_year drift'
@@ -203,7 +206,7 @@ SELECT results_eq(
         ('control_totals', 0, '2026-01-31 is open, and has none', '[]'),
         -- D's two awards are one key; NULLs come last, so customer NULL is the sixth.
         ('unmatched_award', 7,
-            '7 of the 10 awards of 2026 match no row: 4 lack a key, 3 name a customer without a contract',
+            '7 of the 10 awards of 2026 match no row: 4 lack a key, 2 name a customer without a contract',
             '[{"company_id": "", "product_line_code": " "}, {"company_id": "A", "product_line_code": null},
               {"company_id": "C", "product_line_code": "PL201"}, {"company_id": "D", "product_line_code": "PL202"},
               {"company_id": "X", "product_line_code": null}]'),
@@ -283,16 +286,22 @@ FROM (VALUES
         '1 rows whose aum_balance is not the sum of 期末资产规模, rounded to 2 decimals; by the detail they would hold 0.01 yuan more'),
     ('rounding, then', 'UPDATE fact SET aum_balance = 100.00 WHERE aum_balance = 100.01', 'rounding',
         '0.0083 yuan: attributed AUM less the sum of aum_balance (300.33) over supported rows'),
+    ('a row that is not supported, whose AUM is no rounding', $$ INSERT INTO fact (company_id, aum_balance) VALUES ('D', 1000) $$, 'rounding',
+        '-0.0017 yuan: attributed AUM less the sum of aum_balance (300.34) over supported rows'),
     ('a missing row', $$ DELETE FROM fact WHERE company_id = 'B' $$, 'missing_row',
         '1 customers'' product lines have a contract and no row; 200.3333 yuan of AUM'),
     ('the awards that it does not show', $$ DELETE FROM fact WHERE company_id = 'B' $$, 'unmatched_award',
-        '9 of the 10 awards of 2026 match no row: 4 lack a key, 3 name a customer without a contract'),
+        '9 of the 10 awards of 2026 match no row: 4 lack a key, 2 name a customer without a contract'),
     ('a forged row', $$ INSERT INTO fact (company_id, aum_balance) VALUES ('D', 1000000000000) $$, 'unsupported_row',
         '1 rows that nothing in the sources speaks for; they carry 1000000000000.00 yuan'),
     ('a stale row', $$ UPDATE contract SET valid_to = '2026-03-10' WHERE company_id = 'B' $$, 'stale_row',
         '1 rows that no current contract supports, kept because one covers the last day of the month; they carry 200.33 yuan'),
     ('unattributed AUM of now and of then', $$ INSERT INTO aum (company_id, amount) VALUES ('X', 0.005) $$, 'aum_unattributed',
         '1001.26 yuan are the sum of the last three lines; when the month was last written it was 1001.25'),
+    ('a summary that is gone', 'DELETE FROM customer.monthly_status_summary', 'summary',
+        '3 rows of customer.monthly_status_summary, which the trend reads, are not what the rows of 2026-01-31 say: '
+        'one or the other was changed past the package; if the rows are right, its owner mends it: '
+        'SELECT customer.summarise_snapshot_month(DATE ''2026-01-31'');'),
     ('temporary customers', $$
         INSERT INTO contract (company_id) VALUES ('IN0123456789ABCDEF'), ('IN0123456789ABCDE'), ('in0123456789ABCDEF');
         INSERT INTO aum (company_id, amount) VALUES ('IN0123456789ABCDEF', 7);
@@ -327,7 +336,7 @@ FROM (VALUES
     ('a key that stands twice', $$
         ALTER TABLE customer.fct_customer_business_monthly_status DROP CONSTRAINT fct_customer_business_monthly_status_pkey;
         INSERT INTO fact SELECT * FROM fact WHERE company_id = 'C' $$,
-        'error duplicate_key 1'),
+        'error summary 2, error duplicate_key 1'),
     ('rows without their customer', $$
         ALTER TABLE customer.fct_customer_business_monthly_status DROP CONSTRAINT fk_snapshot_company;
         ALTER TABLE customer.customer_plan_contract DROP CONSTRAINT fk_contract_company;
@@ -374,6 +383,7 @@ CREATE TEMPORARY TABLE state (state_number, state, preparation) AS VALUES
     (4, 'a month never written', $$
         CREATE TEMPORARY TABLE adopted AS TABLE fact;
         SELECT customer.discard_snapshot_month('2026-01-31', 'never written'); $$ || pg_temp.silently('INSERT INTO fact TABLE adopted') || $$
+        SELECT customer.summarise_snapshot_month('2026-01-31', '[]');
         INSERT INTO customer.monthly_snapshot_log (
             snapshot_month, operation, reason, started_at, finished_at, inserted, month_rows, month_aum, invoked_by, application_name
         )
@@ -393,7 +403,7 @@ FROM (VALUES
         'error missing_row 1', 'drift missing_row 1', 'drift missing_row 1'),
     ('... with AUM', $$
         INSERT INTO contract (company_id, valid_from) VALUES ('N', '2026-01-31');
-        INSERT INTO aum (company_id, amount) VALUES ('N', 0.005) $$,
+        INSERT INTO aum (company_id, amount) VALUES ('N', -0.005) $$,
         'error missing_row 1', 'error missing_row 1', 'drift missing_row 1'),
     ('... with AUM of less than a cent', $$
         INSERT INTO contract (company_id, valid_from) VALUES ('N', '2026-01-31');
@@ -486,20 +496,24 @@ FROM (VALUES
 SELECT is(pg_temp.faults_after(preparation || change), CASE state_number WHEN 1 THEN open ELSE closed END, format('%s: %s', state, reason))
 FROM (VALUES
     ('a row was added', pg_temp.silently($$ INSERT INTO fact (company_id) VALUES ('D') $$),
-        'error log_totals 1, error unsupported_row 1', 'error log_totals 1, error control_totals 1, drift unsupported_row 1'),
+        'error log_totals 1, error summary 2, error unsupported_row 1',
+        'error log_totals 1, error control_totals 1, error summary 2, drift unsupported_row 1'),
     ('a row was removed', pg_temp.silently($$ DELETE FROM fact WHERE company_id = 'C' $$),
-        'error log_totals 1, error missing_row 1', 'error log_totals 1, error control_totals 1, drift missing_row 1'),
+        'error log_totals 1, error summary 2, error missing_row 1',
+        'error log_totals 1, error control_totals 1, error summary 2, drift missing_row 1'),
     ('a cent was added', pg_temp.silently($$ UPDATE fact SET aum_balance = aum_balance + 0.01 WHERE company_id = 'B' $$),
-        'error log_totals 1, error aum_balance 1', 'error log_totals 1, error control_totals 1, drift aum_balance 1'),
+        'error log_totals 1, error summary 2, error aum_balance 1',
+        'error log_totals 1, error control_totals 1, error summary 2, drift aum_balance 1'),
     ('a cent was moved', pg_temp.silently($$
         UPDATE fact SET aum_balance = aum_balance + CASE company_id WHEN 'B' THEN 0.01 ELSE -0.01 END WHERE company_id IN ('B', 'C') $$),
-        'error aum_balance 2', 'error control_totals 1, drift aum_balance 2'),
+        'error summary 2, error aum_balance 2', 'error control_totals 1, error summary 2, drift aum_balance 2'),
     ('a flag was flipped', pg_temp.silently($$ UPDATE fact SET is_strategic = TRUE WHERE company_id = 'C' $$),
-        'error is_strategic 1', 'error control_totals 1, drift is_strategic 1'),
+        'error summary 2, error is_strategic 1', 'error control_totals 1, error summary 2, drift is_strategic 1'),
     ('a child table adds a row', $$
         CREATE TEMPORARY TABLE child () INHERITS (customer.fct_customer_business_monthly_status);
         INSERT INTO child SELECT * FROM fact WHERE company_id = 'C' $$,
-        'error log_totals 1, error duplicate_key 1', 'error log_totals 1, error control_totals 1, error duplicate_key 1'),
+        'error log_totals 1, error summary 2, error duplicate_key 1',
+        'error log_totals 1, error control_totals 1, error summary 2, error duplicate_key 1'),
     ('the control row says another rule', $$ UPDATE customer.monthly_snapshot_control SET last_rule = 'as_of' $$,
         -- By which awards and losses of later months do not count.
         'error control_row 1, error is_new 1, error is_winning_this_year 1, error is_churned_this_year 1',
@@ -519,7 +533,7 @@ FROM (VALUES
         'nothing', 'error control_row 1'),
     ('AUM was changed in a row that was changed by hand before', $$ UPDATE fact SET plan_count = 9 WHERE company_id = 'C'; $$
         || pg_temp.silently($$ UPDATE fact SET aum_balance = 1, plan_count = 1 WHERE company_id = 'C' $$),
-        'error log_totals 1, error aum_balance 1', NULL),
+        'error log_totals 1, error summary 2, error aum_balance 1', NULL),
     ('the control row says that it is closed', $$
         UPDATE customer.monthly_snapshot_control
         SET (closed_at, closed_by, close_note, closed_rows, closed_aum, closed_sha256) = (now(), 'me', 'why', row_count, aum, sha256)
@@ -552,7 +566,8 @@ SELECT is(
 )
 FROM (VALUES
     ('another by hand', $$ DELETE FROM fact WHERE company_id = 'B' $$, 'error log_totals 1, error missing_row 2'),
-    ('the month was closed', $$ SELECT customer.close_snapshot_month('2026-01-31', 'published') $$, 'error log_totals 1, drift missing_row 1'),
+    ('the month was closed', $$ SELECT customer.close_snapshot_month('2026-01-31', 'published') $$,
+        'error log_totals 1, error summary 2, drift missing_row 1'),
     ('the month was refreshed', $$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$, 'nothing')
 ) AS after_it (reason, later, found);
 
@@ -576,8 +591,85 @@ SELECT is(
 
 SELECT is(
     pg_temp.faults_after(pg_temp.silently($$ INSERT INTO fact (snapshot_month, company_id) VALUES ('2025-11-30', 'D') $$), '2025-11-30'),
-    'error log_totals 1, drift missing_row 4, drift unsupported_row 1, warning never_written 1',
+    'error log_totals 1, error summary 2, drift missing_row 4, drift unsupported_row 1, warning never_written 1',
     'a month that nobody ever changed holds no rows'
+);
+
+-- The summary -----------------------------------------------------------------------------------------------------
+
+SELECT is(
+    pg_temp.faults_after(format(
+        'UPDATE customer.monthly_status_summary SET %s WHERE product_line_code IS NOT DISTINCT FROM %L', change, product_line
+    )),
+    'error summary 1',
+    format('it finds a wrong number or name in the summary of %s: %s', coalesce(product_line, 'the month'), change)
+)
+FROM unnest(
+    '{row_count,customers,customers_with_aum,strategic_customers,existing_customers,new_this_year_customers,winning_this_year_customers,
+      churned_this_year_customers,plans,aum_balance,strategic_aum,stale_rows,stale_aum}'::text[] || ARRAY['product_line_name']
+) AS column_name
+CROSS JOIN LATERAL (
+    SELECT format(CASE WHEN column_name LIKE '%_name' THEN '%1$s = ''别名''' ELSE '%1$s = %1$s + 1' END, column_name)
+) AS forged (change)
+CROSS JOIN (VALUES ('PL202'), (NULL)) AS summarised (product_line);
+
+SELECT is(pg_temp.faults_after(change), found, format('it finds that %s', reason))
+FROM (VALUES
+    ('the summary lacks a product line', $$ DELETE FROM customer.monthly_status_summary WHERE product_line_code = 'PL201' $$, 'error summary 1'),
+    ('the summary lacks the month as a whole', 'DELETE FROM customer.monthly_status_summary WHERE product_line_code IS NULL', 'error summary 1'),
+    ('the summary lacks all', 'DELETE FROM customer.monthly_status_summary', 'error summary 3'),
+    ('the summary holds a product line more', $$
+        UPDATE customer.monthly_status_summary SET product_line_code = 'PL203' WHERE product_line_code = 'PL201' $$, 'error summary 2'),
+    ('a month without rows has a summary', $$
+        CREATE TEMPORARY TABLE forged AS TABLE customer.monthly_status_summary;
+        SELECT customer.discard_snapshot_month('2026-01-31', 'why');
+        INSERT INTO customer.monthly_status_summary TABLE forged $$, 'error snapshot_exists 1, error summary 3, drift missing_row 4'),
+    ('more rows were stale than the control row says', $$
+        UPDATE customer.monthly_status_summary SET stale_rows = 1 WHERE product_line_code = 'PL202' OR product_line_code IS NULL $$,
+        'error summary 1'),
+    ('rows were stale, and there is no control row', $$
+        UPDATE customer.monthly_status_summary SET stale_rows = 1 WHERE product_line_code = 'PL202' OR product_line_code IS NULL;
+        DELETE FROM customer.monthly_snapshot_control $$, 'error control_row 1, error summary 1, warning never_written 1'),
+    ('fewer rows were stale than the control row says', 'UPDATE customer.monthly_snapshot_control SET stale_rows = 1', 'error summary 1'),
+    ('nothing is wrong where rows are stale', $$
+        UPDATE contract SET is_strategic = TRUE;
+        SELECT customer.refresh_monthly_snapshot('2026-01-31');
+        UPDATE contract SET valid_to = '2026-03-10' WHERE company_id IN ('A', 'B');
+        INSERT INTO loss (company_id, product_line_code) VALUES ('A', 'PL201');
+        SELECT customer.refresh_monthly_snapshot('2026-01-31');
+        UPDATE fact SET product_line_name = 'Z' WHERE company_id = 'C';
+        UPDATE contract SET valid_to = '9999-12-31' WHERE company_id = 'B' $$, 'error product_line_name 1, warning stale_row 2'),
+    ('nothing is wrong where a trigger of others has added a row', $$
+        CREATE FUNCTION pg_temp.intrude() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO fact (company_id) VALUES (''D''); RETURN NULL; END';
+        CREATE TRIGGER intrude AFTER UPDATE ON customer.fct_customer_business_monthly_status
+            FOR EACH STATEMENT EXECUTE FUNCTION pg_temp.intrude();
+        SELECT customer.refresh_monthly_snapshot('2026-01-31') $$, 'error unsupported_row 1')
+) AS fault (reason, change, found);
+
+SELECT is(
+    pg_temp.faults_after(preparation || pg_temp.silently('UPDATE fact SET is_strategic = TRUE WHERE company_id = ''C''')),
+    concat_ws(', ', 'error summary 2', 'drift is_strategic 1', CASE state_number WHEN 4 THEN 'warning never_written 1' END),
+    format('%s: a flag was flipped', state)
+)
+FROM state
+WHERE state_number IN (2, 4);
+
+SELECT is(
+    pg_temp.faults_after(preparation || $$
+        UPDATE contract SET valid_to = '2026-01-31' WHERE valid_to > '2026-01-31';
+        DELETE FROM customer.monthly_status_summary;
+        SELECT customer.summarise_snapshot_month('2026-01-31') $$),
+    concat_ws(', ', CASE state_number WHEN 4 THEN 'warning never_written 1' END, 'warning stale_row 4'),
+    format('%s: contracts ended, the summary was emptied, and then mended as the detail says', state)
+)
+FROM state
+ORDER BY state_number;
+
+SELECT alike(
+    pg_temp.detail_after($$ SELECT customer.close_snapshot_month('2026-01-31', 'published') $$, 'control_totals'),
+    '% holds 4 rows with 300.34 yuan and sha256 %; it was closed with 4 rows with 300.34 yuan and sha256 %, or, as the log says, 4 with 300.34 and %',
+    'it says what was closed'
 );
 
 -- In a sentence ---------------------------------------------------------------------------------------------------
@@ -608,6 +700,15 @@ FROM (VALUES
     ('empty', $$ SELECT customer.discard_snapshot_month('2026-01-31', 'why') $$,
         'is not right: snapshot_exists. Discarded; open; the sources say otherwise now: missing_row.')
 ) AS sentence (reason, change, said);
+
+SELECT alike(
+    pg_temp.after(
+        $$ INSERT INTO fact (snapshot_month, company_id) VALUES ('2025-11-30', 'D') $$,
+        $$ SELECT detail FROM customer.validate_monthly_snapshot('2025-11-30') WHERE check_name = 'verdict' $$
+    ),
+    '2025-11-30 is right. % changed by hand %',
+    'so it does of a month that was only filled by hand'
+);
 
 SELECT is(
     pg_temp.after(
@@ -700,7 +801,7 @@ FROM (VALUES
         'error unsupported_row 1'),
     ('a row forged past the triggers', pg_temp.silently($$
         INSERT INTO fact (snapshot_month, company_id, aum_balance) VALUES ('2025-06-30', 'D', 1000000000000) $$),
-        'error log_totals 1, error unsupported_row 1'),
+        'error log_totals 1, error summary 2, error unsupported_row 1'),
     ('nothing in an award later in the year', $$ INSERT INTO award (company_id, reported_on) VALUES ('C', '2025-07-01') $$, 'nothing'),
     ('drift in an award reported late', $$ INSERT INTO award (company_id, reported_on) VALUES ('C', '2025-03-01') $$,
         'drift is_new 1, drift is_winning_this_year 1'),

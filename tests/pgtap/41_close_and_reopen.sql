@@ -3,9 +3,13 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(86);
+SELECT plan(82);
 
 \ir fixture.psql
+
+-- Messages are the same whatever a session sets.
+SET LOCAL TimeZone = 'Asia/Shanghai';
+SET LOCAL DateStyle = 'German, DMY';
 
 -- What is said of January 2026 once it is closed below.
 CREATE FUNCTION pg_temp.closed(p_note text DEFAULT 'published')
@@ -28,7 +32,7 @@ CREATE FUNCTION pg_temp.control(p_month date DEFAULT '2026-01-31')
 RETURNS jsonb
 LANGUAGE sql
 AS $$
-    SELECT jsonb_strip_nulls(to_jsonb(control))
+    SELECT jsonb_strip_nulls(to_jsonb(control)) - 'last_changed_at'
     FROM customer.monthly_snapshot_control AS control
     WHERE snapshot_month = p_month
 $$;
@@ -124,8 +128,8 @@ SELECT is(
     pg_temp.control(),
     jsonb_build_object(
         'snapshot_month', '2026-01-31', 'last_log_id', (SELECT max(log_id) FROM customer.monthly_snapshot_log), 'last_rule', 'current',
-        'stale_rows', 0, 'baseline_rows', 3, 'baseline_aum', 32.00, 'closed_at', CURRENT_TIMESTAMP, 'closed_by', session_user,
-        'close_note', 'published', 'closed_rows', 3, 'closed_aum', 32.00,
+        'stale_rows', 0, 'baseline_rows', 3, 'baseline_aum', 32.00,
+        'closed_at', CURRENT_TIMESTAMP, 'closed_by', session_user, 'close_note', 'published', 'closed_rows', 3, 'closed_aum', 32.00,
         'closed_sha256', (SELECT sha256 FROM customer.snapshot_control_totals('2026-01-31', NULL))
     ),
     'the control row says when the month was closed, by whom, why and with which totals, and keeps what it knew'
@@ -148,7 +152,10 @@ SELECT is(
 FROM (VALUES
     ($$ SELECT customer.refresh_monthly_snapshot('2026-01-31') $$),
     ($$ SELECT customer.restate_monthly_snapshot('2026-01-31', 'why') $$),
-    ($$ SELECT customer.post_etl_hook('annuity_performance', '202601') $$)
+    ($$ SELECT customer.post_etl_hook('annuity_performance', '202601') $$),
+    ($$ DELETE FROM contract; SELECT customer.refresh_monthly_snapshot('2026-01-31') $$),
+    -- Nor is it looked at first.
+    ($$ DELETE FROM aum; SELECT customer.refresh_monthly_snapshot('2026-01-31') $$)
 ) AS idle (call);
 
 UPDATE aum SET amount = amount + 1;
@@ -228,19 +235,6 @@ FROM (VALUES
 
 SELECT is_empty('SELECT * FROM written', 'none of them writes a row');
 
-SELECT lives_ok(change, format('other months: %s', attempt))
-FROM (VALUES
-    ('refreshing the month after', $$ SELECT customer.refresh_monthly_snapshot('2026-02-28') $$),
-    ('INSERT into one that is new', $$ INSERT INTO fact (snapshot_month, company_id) VALUES ('2026-06-30', 'C') $$),
-    ('UPDATE', $$ UPDATE fact SET plan_count = 9 WHERE snapshot_month <> '2026-01-31' $$),
-    ('DELETE', $$ DELETE FROM fact WHERE snapshot_month > '2026-06-30' $$)
-) AS elsewhere (attempt, change);
-
-SELECT is_empty(
-    $$ SELECT * FROM written WHERE snapshot_month = '2026-01-31' $$,
-    'the closed month has not moved'
-);
-
 -- Two closed months ------------------------------------------------------------------------------------------
 
 SELECT customer.close_snapshot_month('2026-03-31', E'second ''note'' — 公布 (%s)') \g /dev/null
@@ -319,8 +313,6 @@ SELECT is(
 )
 FROM attempt
 ORDER BY id;
-
-SELECT is_empty('SELECT * FROM written', 'premise: each of them was undone');
 
 SELECT customer.refresh_monthly_snapshot('2026-01-31') \g /dev/null
 SELECT customer.close_snapshot_month('2026-01-31', 'published anew') \g /dev/null

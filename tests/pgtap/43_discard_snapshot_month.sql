@@ -54,8 +54,14 @@ SELECT is(
 );
 
 SELECT is(
-    (SELECT jsonb_strip_nulls(to_jsonb(control)) FROM customer.monthly_snapshot_control AS control WHERE snapshot_month = '2026-01-31'),
-    jsonb_build_object('snapshot_month', '2026-01-31', 'last_log_id', :'result'::jsonb -> 'log_id', 'stale_rows', 0),
+    (
+        SELECT jsonb_strip_nulls(to_jsonb(control)) - 'last_changed_at'
+        FROM customer.monthly_snapshot_control AS control
+        WHERE snapshot_month = '2026-01-31'
+    ),
+    jsonb_build_object(
+        'snapshot_month', '2026-01-31', 'last_log_id', :'result'::jsonb -> 'log_id', 'stale_rows', 0
+    ),
     'the control row keeps nothing but its newest log entry'
 );
 
@@ -117,16 +123,8 @@ VALUES ('2024-12-31', 'A', 'PL202', '企年受托');
 
 DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month = '2025-12-31';
 
--- EXECUTE on it is enough.
-CREATE ROLE pgtap_restater;
-GRANT USAGE ON SCHEMA customer TO pgtap_restater;
-GRANT EXECUTE ON FUNCTION customer.discard_snapshot_month(date, text) TO pgtap_restater;
-SET LOCAL ROLE pgtap_restater;
-
 SELECT customer.discard_snapshot_month(month, 'no rows of ours')
 FROM (VALUES (DATE '2024-12-31'), ('2025-12-31')) AS other (month) \g /dev/null
-
-RESET ROLE;
 
 SELECT results_eq(
     $$ SELECT snapshot_month, deleted FROM customer.monthly_snapshot_log WHERE reason = 'no rows of ours' ORDER BY snapshot_month $$,

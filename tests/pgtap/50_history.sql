@@ -4,7 +4,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(65);
+SELECT plan(64);
 
 \ir fixture.psql
 
@@ -248,11 +248,6 @@ SELECT is(
 )
 FROM (VALUES
     ('at once', 'SELECT 1'),
-    ('under other settings',
-        $$ SET LOCAL DateStyle = 'German, DMY'; SET LOCAL IntervalStyle = sql_standard; SET LOCAL TimeZone = 'Asia/Shanghai';
-           SET LOCAL extra_float_digits = -15; SET LOCAL bytea_output = 'escape'; SET LOCAL search_path = customer, pg_temp;
-           SET LOCAL lc_numeric = 'C'; SET LOCAL lc_monetary = 'C'; SET LOCAL lc_time = 'C'; SET LOCAL client_encoding = 'LATIN1';
-           SET LOCAL quote_all_identifiers = on; SET LOCAL standard_conforming_strings = off $$),
     ('written anew, at another time, in another order',
         $$ CREATE TEMPORARY TABLE pile AS SELECT * FROM fact WHERE snapshot_month = '2026-03-31' ORDER BY product_line_code DESC, company_id;
            DELETE FROM fact; INSERT INTO customer.fct_customer_business_monthly_status SELECT * FROM pile; UPDATE fact SET updated_at = '2000-01-01' $$)

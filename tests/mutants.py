@@ -35,6 +35,7 @@ RULES = (
     # Conditions.
     (r"^ +(?:AND|OR) .+?(?=;?$)", ""),
     (r"\bIF .+ THEN$", "IF FALSE THEN"),
+    (r"^ +WHEN .+? THEN\b", "WHEN FALSE THEN"),
     (r"(?<= [<>])=(?= )", ""),
     (r"(?<= [<>])(?= )", "="),
     # Values.
@@ -46,9 +47,16 @@ RULES = (
     (r"\bDISTINCT (?!FROM|ON)| DESC\b", ""),
     (r"^ +(\w+) = (?:EXCLUDED\.\1|v_\w+),$", ""),
     (r"^SECURITY DEFINER$|^SET row_security = .*", ""),
+    (r"^ +PERFORM customer\.\w+\(.*\);$", ""),
+    # What is left out of a sum, or for want of a row.
+    (r" FILTER \(WHERE (?:[^()]|\([^()]*\))*\)", ""),
+    (r"\bCASE WHEN .+ THEN (?=.+ END\b)", "CASE WHEN TRUE THEN "),
+    (r"\bcoalesce\(((?:[^()]|\([^()]*\))+), 0(?:\.00)?\)", r"\1"),
+    (r"\bLEFT JOIN\b", "JOIN"),
+    (r"<> 0\b", "> 0"),
 )
 
-# "== FILE", and below it "TEXT | what takes its place | what else does". The text must be found
+# "== FILES", and below it "TEXT | what takes its place | what else does". The text must be found
 # just once, or twice if it is "TEXT #2", and so on; each is a mutant. A space stands for any
 # white space. Words in braces are taken one by one, and "{}" is the same word again.
 TABLE = r"""
@@ -57,15 +65,14 @@ WHEN has_table_privilege(:'contracts', 'SELECT') THEN | WHEN TRUE THEN
 EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM PUBLIC' | PERFORM format('REVOKE ALL ON {} %s FROM PUBLIC'
 EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM %s' | PERFORM format('REVOKE ALL ON {} %s FROM %s'
 ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN | ELSIF FALSE THEN
-ELSIF cardinality(v_source.found) > 1 THEN | ELSIF FALSE THEN
-IF cardinality(v_name) <> 2 THEN | IF FALSE THEN
 AND proowner <> (SELECT oid | AND oid <> (SELECT oid
 , 'customer."{客户年金计划 中标客户明细 流失客户明细 客户明细}"']) |  ])
 SELECT DISTINCT grantee::regrole FROM pg_{proc class} | SELECT 'pg_monitor'::regrole FROM pg_{}
 v_source.found[1], v_source.names[1] | v_source.names[1]
 ) AS required (position, source, column_name, kind) | ) AS required (position, source, column_name, kind) JOIN (SELECT) AS omitted ON position <> {2 7 9 10 15 18 19 20 21}
 pg_class.relkind IN ('r', 'p', 'v', 'm', 'f') | pg_class.relkind = ANY (array_remove(ARRAY['r', 'p', 'v', 'm', 'f'], '{r p v m f}'))
-typcategory = 'S' | TRUE | base_type = 'text'::regtype
+THEN typcategory = 'S' | THEN TRUE | THEN base_type = 'text'::regtype
+WHERE has_column_privilege(attrelid, attnum, 'SELECT') ) AS readable | ) AS readable
 WHEN 'key' THEN base_type | WHEN 'key' THEN base_type <> '{varchar text bpchar}'::regtype AND base_type
 base_type = 'boolean'::regtype | base_type IN ('boolean'::regtype, 'integer'::regtype)
 WHEN 'date or timestamp' THEN base_type IN ( | WHEN 'date or timestamp' THEN base_type IN ('timestamptz'::regtype,
@@ -74,38 +81,31 @@ WHEN 'exact number' THEN base_type IN ( | WHEN 'exact number' THEN base_type IN 
 has_schema_privilege(owner.oid, schema_oid, 'USAGE') | TRUE
 has_column_privilege(owner.oid, table_oid, attnum, 'SELECT') | has_table_privilege(owner.oid, table_oid, 'SELECT') | has_column_privilege(current_user, table_oid, attnum, 'SELECT')
 attnum, 'REFERENCES') | attnum, 'SELECT')
-WHERE kind = 'key' AND attnum IS NOT NULL AND NOT EXISTS | WHERE kind = 'key' AND NOT EXISTS
-WHEN relname IS NULL THEN | WHEN FALSE THEN
 WHEN undefined_table OR undefined_column THEN | WHEN undefined_table THEN | WHEN undefined_column THEN
 ON deployed.type_name <> found.type_names[deployed.position]; | ON FALSE;
 WHERE attname IS NULL | WHERE relname IS NULL
 ERRCODE = 'object_not_in_prerequisite_state', HINT = format( 'As the owner | ERRCODE = 'raise_exception', HINT = format( 'As the owner
 PERFORM convert_to(p_text, pg_client_encoding()); | ;
-ascii(letter) < 128 | ascii(letter) < 0
 (array_agg(deployed.source ORDER BY deployed.position))[1] #2 | min(deployed.source)
 valid_to = DATE '9999-12-31' | valid_to >= CURRENT_DATE | coalesce(valid_to, DATE '9999-12-31') = DATE '9999-12-31'
 valid_from::date #2 | valid_from::date + 1
 valid_to::date #3 | valid_to::date + 1
-COLLATE "C" > to_char( | COLLATE "C" >= to_char(
 ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' AND | IS NOT NULL AND
-"上报月份"::date #2 | "上报月份"::date + 40
+"上报月份"::date #4 | "上报月份"::date + 40
 "月度"::date | "月度"::date + 1
 "期末资产规模"::numeric | round("期末资产规模"::numeric, 2)
 FROM %s WHERE valid_to = '9999-12-31' | FROM %s
 extract(year FROM "上报月份") = extract(year FROM p_last_day) #2 | TRUE
-"月度" >= p_first_day | TRUE
 AND "上报月份" < p_last_event_day + 1) #2 | )
 SET LOCAL row_security = off; FOREACH | FOREACH
 WHEN insufficient_privilege | WHEN division_by_zero
 ON child.inhparent = part.oid | ON FALSE
 WHERE seen.oid IS NULL OR | WHERE
-OR nullif(seen.relfilenode, 0) IS DISTINCT FROM pg_relation_filenode(part.oid) OR | OR
 AND seen.relname <> | AND FALSE AND seen.relname <>
 AND seen.relispartition | AND FALSE
 == deploy/setting_is_on.sql
 nullif(current_setting(p_setting, TRUE), '') | current_setting(p_setting, TRUE) | nullif(current_setting(p_setting), '')
 coalesce(v_value::boolean, p_default) | coalesce(v_value = 'on', p_default) | coalesce(v_value::boolean, TRUE) | coalesce(v_value::boolean, FALSE)
-WHEN p_default THEN 'on' | WHEN TRUE THEN 'on' | WHEN FALSE THEN 'on'
 == deploy/warn.sql
 RAISE WARNING '%', p_message USING HINT = p_hint; |
 == deploy/baseline_month_of.sql
@@ -118,31 +118,22 @@ c_least_aum_share_of_neighbour CONSTANT numeric := 0.1 | c_least_aum_share_of_ne
 c_most_{change unattributed} CONSTANT numeric := 0.1 | c_most_{} CONSTANT numeric := 0.0999 | c_most_{} CONSTANT numeric := 0.1001
 integer := 100 | integer := 99 | integer := 101
 p_baseline_month = p_snapshot_month | TRUE | FALSE
-WHEN v_is_same_month THEN 'when | WHEN TRUE THEN 'when | WHEN FALSE THEN 'when
 p_has_stored_aum IS NULL | TRUE
 is_error := p_has_stored_aum; | is_error := TRUE; | is_error := FALSE;
 v_is_baseline_large AND v_share < c_least_share | v_share < c_least_share | v_is_baseline_large
 v_is_baseline_large AND v_share < v_least_share | v_share < v_least_share
-WHEN v_is_same_month THEN c_least_share | WHEN TRUE THEN c_least_share | WHEN FALSE THEN c_least_share
-CASE WHEN v_has_detail THEN p_absolute_aum / nullif(p_baseline_aum, 0) END | p_absolute_aum / nullif(p_baseline_aum, 0)
 abs(v_share - 1) > c_most_change #2 | v_share - 1 > c_most_change | 1 - v_share > c_most_change
 nullif(p_{baseline_rows baseline_aum detail_aum}, 0) | p_{}
 nullif(p_baseline_rows, 0)::numeric | nullif(p_baseline_rows, 0)
-WHEN v_share > 1 THEN #2 | WHEN FALSE THEN
-WHEN v_share < 1 THEN trunc #2 | WHEN TRUE THEN trunc | WHEN FALSE THEN trunc
 trunc(100 * {c_least_share v_least_share}) | 40
 RETURN NEXT; #5 |
 == deploy/write_monthly_snapshot.sql
 customer.lock_open_snapshot_month(v_month); | customer.lock_snapshot_month(v_month);
 v_control := customer.lock_open_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
-PERFORM customer.check_snapshot_sources(); |
-WHEN p_operation = 'restate' THEN 'as_of' | WHEN FALSE THEN 'as_of'
 coalesce(v_control.last_rule, 'current') | 'current'
-WHEN v_is_as_of THEN v_next_month_start | WHEN FALSE THEN v_next_month_start | WHEN TRUE THEN v_next_month_start
+FILTER (WHERE as_of <> v_month_start) | FILTER (WHERE FALSE)
 (v_year_start + INTERVAL '1 year')::date | (v_year_start + INTERVAL '11 months')::date
 v_baseline_{rows aum} := v_control.baseline_{} |
-as_of < v_next_month_start #3 | as_of <= v_next_month_start
-FILTER (WHERE as_of <> v_month_start) | FILTER (WHERE FALSE)
 reported_on >= v_year_start #2 | reported_on >= v_month_start | TRUE
 sum(amount) | sum(round(amount, 2)) | max(amount)
 NOT v_is_as_of AND is_current | is_current
@@ -153,9 +144,8 @@ max(product_line_name) | min(product_line_name)
 FULL JOIN stored | LEFT JOIN stored | RIGHT JOIN stored
 coalesce(standing.{product_line_name is_strategic is_existing plan_count}, stored.{}) | coalesce(stored.{}, standing.{}) | standing.{}
 winning.company_id IS NOT NULL AND NOT known.is_existing | winning.company_id IS NOT NULL
-LEFT JOIN {winning churned detail} ON | JOIN {} ON
 {winning churned}.company_id IS NOT NULL AS | detail.company_id IS NOT NULL AS
-coalesce(round(detail.aum, 2), 0.00) | coalesce(round(detail.aum, 1), 0.00) | coalesce(trunc(detail.aum, 2), 0.00) | round(detail.aum, 2)
+coalesce(round(detail.aum, 2), 0.00) | coalesce(round(detail.aum, 1), 0.00) | coalesce(trunc(detail.aum, 2), 0.00)
 stored_aum_balance = 0 OR has_detail AS | has_detail AS | stored_aum_balance = 0 AS | TRUE AS
 covering.company_id IS NOT NULL AND has_its_aum AS | has_its_aum AS | covering.company_id IS NOT NULL AS
 WHERE is_stale AND is_updated #2 | WHERE is_updated
@@ -163,24 +153,16 @@ WHERE is_stale AND is_updated #2 | WHERE is_updated
 length(product_line_code) <= 20 | TRUE
 FROM changed WHERE NOT EXISTS (SELECT 1 FROM unfit) | FROM changed
 IN ('NaN', 'Infinity', '-Infinity') #2 | IN ('Infinity', '-Infinity') | IN ('NaN', '-Infinity') | IN ('NaN', 'Infinity')
-coalesce(sum(aum) FILTER (WHERE aum < 0), 0) | 0
 WHERE snapshot_month = v_baseline_month | WHERE FALSE
 WHERE NOT unsupported.is_stale | WHERE TRUE
 (SELECT count(*) FROM unsupported WHERE is_stale) AS stale | (SELECT count(*) FROM unsupported) AS stale
 (SELECT sum(aum_balance) FROM deleted) | 0
-coalesce(sum(aum_balance), 0.00) AS aum_total | coalesce(sum(attributed_aum), 0.00) AS aum_total | sum(aum_balance) AS aum_total
 (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) | (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported) | 0.00
-coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) | 0.00
-coalesce(sum(attributed_aum), 0) | sum(attributed_aum) | 0
-coalesce(sum(attributed_aum) FILTER (WHERE attributed_aum < 0), 0) | 0
-WHEN NOT EXISTS (SELECT 1 FROM detail) THEN | WHEN FALSE THEN | WHEN TRUE THEN
 WHERE aum_balance <> 0 | | WHERE aum_balance > 0 | WHERE aum_balance <> 0 AND snapshot_month = v_month
 sum(abs(aum_balance)) | sum(aum_balance)
 FROM compared WHERE is_supported; | FROM compared;
 v_control.last_log_id IS NOT NULL OR | FALSE OR | TRUE OR
 pg_trigger_depth()) WHERE snapshot_month = v_month | pg_trigger_depth() + 1) WHERE snapshot_month = v_month | 0) WHERE FALSE
-WHEN event.is_deleted THEN 'delete' WHEN | WHEN
-WHEN before.plan_count IS NULL THEN 'insert' | WHEN FALSE THEN 'insert'
 FALSE AS is_deleted FROM changed | FALSE AS is_deleted FROM changed WHERE FALSE | FALSE AS is_deleted FROM compared
 TRUE FROM unsupported WHERE NOT is_stale | TRUE FROM unsupported WHERE FALSE | TRUE FROM unsupported
 before.snapshot_month = v_month AND |
@@ -198,20 +180,18 @@ p_rows => v_count.total | p_rows => v_upserted
 p_{detail attributed}_aum => v_count.{}_aum - 2 * v_count.negative_{}_aum | p_{}_aum => v_count.{}_aum
 v_finding.is_error AND NOT v_accepts_implausible | v_finding.is_error
 v_is_accepted OR v_finding.is_error | v_finding.is_error | TRUE | FALSE
-CASE WHEN v_finding.is_error THEN 'implausible_accepted' ELSE v_finding.code END | v_finding.code
 v_count.deleted > 0 AND p_operation = 'refresh' | v_count.deleted > 0 | FALSE
 NOT v_is_as_of AND v_newest_month > v_month | v_newest_month > v_month | NOT v_is_as_of
 baseline_aum = v_absolute_aum | baseline_aum = v_count.aum_total
-'accepted', v_is_accepted | 'accepted', FALSE
-'rule', v_rule | 'rule', 'current'
 'reason', p_reason | 'reason', NULL
-'warnings', v_warnings | 'warnings', jsonb_build_array()
-'upserted', v_upserted | 'upserted', v_count.total
-'stale', v_count.stale | 'stale', v_count.stale + v_count.deleted
-'deleted', v_count.deleted | 'deleted', 0
-PERFORM customer.check_snapshot_sources_are_seen(); |
+'{rule upserted stale deleted accepted warnings}', v | '{}', NULL, 'other', v
 SET writer = concat_ws(' ', pg_current_xact_id(), pg_trigger_depth()) | SET writer = writer
-AND entry.log_id > v_log_id; | AND FALSE;
+v_is_changed := v_upserted + v_count.deleted > 0 | v_is_changed := v_upserted > 0 | v_is_changed := v_count.deleted > 0 | v_is_changed := v_count.inserted + v_count.updated + v_count.deleted > 0
+WHERE is_stale GROUP BY product_line_code | GROUP BY product_line_code
+v_count.stale_by_product_line := NULL; | | v_count.stale_by_product_line := '[]';
+IF v_is_changed OR v_count.stale_by_product_line IS DISTINCT FROM ( SELECT | IF v_is_changed AND NULL IS DISTINCT FROM ( SELECT
+ORDER BY product_line_code COLLATE "C" ) | ORDER BY product_line_code COLLATE "C" DESC )
+customer.summarise_snapshot_month(v_month, v_count.stale_by_product_line) | customer.summarise_snapshot_month(v_month, '[]')
 == deploy/snapshot_month_of.sql
 DATE '0001-01-01' AND | DATE '4000-01-01 BC' AND | DATE '0001-01-02' AND
 DATE '9999-12-31' THEN | DATE '9999-12-30' THEN | 'infinity' THEN
@@ -229,10 +209,7 @@ to_json(p_reason) | p_reason
 == deploy/lock_snapshot_month.sql
 FOR UPDATE; | ; | FOR SHARE; | ; PERFORM pg_advisory_xact_lock(p_snapshot_month - DATE '2000-01-01');
 == deploy/close_snapshot_month.sql
-PERFORM customer.require_reason(p_note, 'note for closing'); |
 v_control := customer.lock_open_snapshot_month(v_month); | v_control := customer.lock_snapshot_month(v_month); | INSERT INTO customer.monthly_snapshot_control VALUES (v_month) ON CONFLICT DO NOTHING;
-FILTER (WHERE severity = 'error') | FILTER (WHERE TRUE)
-CASE WHEN v_found.errors IS NOT NULL THEN TRUE END | NULL | TRUE
 v_warnings := v_warnings || customer.warn( #2 | v_warnings := customer.warn(
 'warnings', v_warnings | 'warnings', jsonb_build_array()
 'reason', p_note | 'reason', NULL
@@ -245,11 +222,10 @@ DELETE FROM customer.fct_customer_business_monthly_status WHERE snapshot_month =
 FROM deleted; | FROM deleted WHERE plan_count < 0;
 greatest(last_log_id, v_log_id) | last_log_id
 , writer = v_control.writer WHERE | WHERE | , writer = NULL WHERE
-PERFORM customer.require_reason(p_reason, 'reason for discarding'); |
 v_deleted = 0 AND v_control.last_rule IS NULL | v_deleted = 0 | v_control.last_rule IS NULL
 WHERE snapshot_month = v_month; #2 | ;
 last_rule = NULL, |
-baseline_rows = NULL, baseline_aum = NULL | stale_rows = stale_rows
+{baseline_rows baseline_aum} = NULL, | {} = {},
 == deploy/pre_etl_check.sql
 'annuity_performance'; | 'annuity_income';
 ['annual_award', 'annual_loss'] | ['annual_award', 'annual_award'] | ['annual_loss', 'annual_loss']
@@ -262,17 +238,12 @@ v_status := 'skipped'; #2 |
 'warnings', v_warnings | 'warnings', jsonb_build_array()
 'reason', v_reason | 'reason', NULL
 == deploy/reopen_snapshot_month.sql
-PERFORM customer.require_reason(p_reason, 'reason for reopening'); |
 v_control := customer.lock_snapshot_month(v_month); | SELECT * INTO v_control FROM customer.monthly_snapshot_control WHERE snapshot_month = v_month;
-== deploy/restate_monthly_snapshot.sql
-PERFORM customer.require_reason(p_reason, 'reason for restating'); |
 == deploy/guard_closed_months.sql
 pg_trigger_depth() - 1) | pg_trigger_depth()) | 0)
 MODE NOWAIT | MODE
 EXCEPTION WHEN lock_not_available | EXCEPTION WHEN division_by_zero
 IF EXISTS (SELECT 1 FROM customer.monthly_snapshot_control WHERE writer = v_writer) THEN | IF EXISTS (SELECT 1 FROM customer.monthly_snapshot_control WHERE writer IS NOT NULL) THEN
-PERFORM customer.check_snapshot_sources(); |
-AND mode = 'RowExclusiveLock' | | AND FALSE
 , 'read uncommitted') | )
 sum(aum_balance) AS aum_change FROM new_row | NULL::numeric AS aum_change FROM new_row
 UNION ALL SELECT snapshot_month, 1, aum_balance FROM new_row |
@@ -283,7 +254,6 @@ v_control := customer.lock_open_snapshot_month(v_month); | v_control := customer
 array_agg(snapshot_month ORDER BY snapshot_month) AS months #4 | array_agg(snapshot_month ORDER BY snapshot_month DESC) AS months
 AND (control.last_log_id IS NOT NULL OR control.writer IS NOT NULL) #1 | | AND control.last_log_id IS NOT NULL | AND control.writer IS NOT NULL
 AND (before.plan_count IS NOT NULL OR control.last_log_id IS NOT NULL OR control.writer IS NOT NULL) | | AND before.plan_count IS NOT NULL
-WHEN {before after}.plan_count IS NULL THEN | WHEN FALSE THEN
 before.aum_balance, before.plan_count, before.updated_at FROM | after.aum_balance, before.plan_count, before.updated_at FROM | before.aum_balance, before.plan_count, after.updated_at FROM
 ON after.snapshot_month = before.snapshot_month AND | ON
 IF TG_OP IN ('INSERT', 'UPDATE') THEN | IF TG_OP IN ('INSERT') THEN | IF TG_OP IN ('UPDATE') THEN
@@ -291,29 +261,20 @@ IF TG_OP IN ('UPDATE', 'DELETE') AND | IF TG_OP IN ('UPDATE') AND | IF TG_OP IN 
 v_event.inserted := v_entry.row_change; |
 v_entry.earlier_rows + v_entry.row_change | v_entry.row_change
 v_entry.earlier_aum + v_entry.aum_change | v_entry.aum_change
-WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to ELSE is_current END | WHEN 'as_of' THEN is_current ELSE is_current END | WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to ELSE TRUE END
-WHEN 'as_of' THEN v_entry.snapshot_month BETWEEN valid_from AND valid_to | WHEN 'as_of' THEN v_entry.snapshot_month >= valid_from | WHEN 'as_of' THEN v_entry.snapshot_month <= valid_to
-WHERE stored.snapshot_month = v_entry.snapshot_month AND supported | WHERE supported
-IF TG_OP <> 'TRUNCATE' THEN | IF TRUE THEN
-PERFORM customer.check_snapshot_sources_are_seen(); |
+SELECT max(stored.updated_at) | SELECT min(stored.updated_at)
 v_is_change := v_event.inserted + v_event.updated + v_event.deleted > 0 | v_is_change := TRUE | v_is_change := v_event.inserted + v_event.deleted > 0
-CASE WHEN v_is_change THEN v_entry.log_id ELSE last_log_id END | last_log_id
-stale_rows = v_stale_rows WHERE snapshot_month = v_entry.snapshot_month | stale_rows = v_stale_rows | stale_rows = 0 WHERE snapshot_month = v_entry.snapshot_month
+IS DISTINCT FROM (summary.row_count, summary.aum_balance) | IS DISTINCT FROM (count(*), sum(stored.aum_balance))
 BEFORE INSERT OR UPDATE OR DELETE ON | BEFORE INSERT OR UPDATE ON | BEFORE INSERT OR DELETE ON | BEFORE UPDATE OR DELETE ON
 WHERE control.last_log_id IS NULL GROUP | GROUP
-== deploy/monthly_snapshot_log.sql
-IF v_log_id <= p_last_log_id THEN | IF v_log_id < p_last_log_id THEN
 == deploy/monthly_status_history.sql
 BEFORE UPDATE OR DELETE OR TRUNCATE | BEFORE UPDATE OR DELETE | BEFORE UPDATE OR TRUNCATE | BEFORE DELETE OR TRUNCATE
 FOR EACH STATEMENT EXECUTE FUNCTION customer.keep_history(); | FOR EACH STATEMENT WHEN (FALSE) EXECUTE FUNCTION customer.keep_history();
 'insert' THEN 9 ELSE 0 END | 'insert' THEN 9 ELSE num_nulls(product_line_name) END | 'delete' THEN 9 ELSE 0 END
 CALL customer.revoke_default_grants('customer.monthly_status_history'::regclass); |
 == deploy/snapshot_rows_after.sql
-AND history.log_id > p_log_id | AND history.log_id >= p_log_id |
 WHERE history.snapshot_month = p_snapshot_month AND history.log_id | WHERE history.log_id
 history.product_line_code COLLATE "C", history.log_id | history.product_line_code COLLATE "C", history.log_id DESC
 WHERE first_event.operation <> 'insert' |
-coalesce(sum(version.aum_balance), 0.00) | sum(version.aum_balance)
 ORDER BY convert_to(version.company_id, 'UTF8'), convert_to(version.product_line_code, 'UTF8') | ORDER BY convert_to(version.product_line_code, 'UTF8'), convert_to(version.company_id, 'UTF8') | ORDER BY version.company_id COLLATE "zh-x-icu", version.product_line_code
 version.{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance}, | NULL,
 version.{company_id product_line_code}, version | NULL, version
@@ -331,9 +292,6 @@ stored.snapshot_month = v_month AND |
 WHERE cell.earlier_value IS DISTINCT FROM cell.current_value | | WHERE cell.earlier_value <> cell.current_value
 HAVING bool_or(difference.is_published) |
 max(difference.log_id) | min(difference.log_id)
-max(difference.earlier_value) FILTER (WHERE difference.is_published) | max(difference.earlier_value)
-WHEN changed_value.{published current}_value IS NULL THEN | WHEN FALSE THEN
-WHEN 'aum_balance' THEN coalesce | WHEN 'plan_count' THEN coalesce
 coalesce(changed_value.{current published}_value, '0')::numeric | changed_value.{}_value::numeric
 changed_value.product_line_code, changed_value.position; | changed_value.product_line_code;
 event.{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count}::text | NULL
@@ -347,8 +305,6 @@ IF p_domain <> 'annuity_performance' AND NOT EXISTS | IF NOT EXISTS
 isfinite(snapshot_month) AND extract | extract
 NEW.updated_at := CURRENT_TIMESTAMP; | | NEW.updated_at := clock_timestamp();
 == deploy/validate_monthly_snapshot.sql
-PERFORM customer.check_snapshot_sources(); |
-PERFORM customer.check_snapshot_sources_are_seen(); |
 v_year + v_month / 12 | v_year
 operation IN ('refresh', 'restate', 'discard', 'adopt') | operation IN (SELECT unnest(array_remove(ARRAY['refresh', 'restate', 'discard', 'adopt'], '{refresh restate discard adopt}')))
 operation IN ('close', 'reopen') | operation = 'close' | operation = 'reopen'
@@ -359,17 +315,13 @@ PARTITION BY contract.company_id COLLATE "C", contract.plan_code COLLATE "C", | 
 detail.as_of BETWEEN v_first_day AND v_last_day | detail.as_of BETWEEN v_first_day + 1 AND v_last_day | detail.as_of BETWEEN v_first_day AND v_last_day - 1
 (PARTITION BY standing.company_id) | ()
 (standing.stored_aum = 0 OR standing.details > 0) | standing.stored_aum = 0 | standing.details > 0 | TRUE
-WHEN NOT v_is_written THEN 'drift' #2 |
 (standing.is_by_hand AND v_closed_with_errors) #2 | standing.is_by_hand | v_closed_with_errors | FALSE
-WHEN standing.is_by_hand THEN 'error' |
 v_is_newest AND (standing.stored_rows > 0 OR standing.is_covered) | v_is_newest | v_is_newest AND standing.is_covered | v_is_newest AND standing.stored_rows > 0 | FALSE
 ('{product_line_name is_strategic is_existing plan_count}', judged.is_stale OR | ('{}', judged.is_stored OR | ('{}',
 ('{is_new is_winning_this_year is_churned_this_year}', judged. | ('{}', judged.is_stored OR judged.
-CASE WHEN judged.is_stale THEN judged.stored_existing ELSE judged.existing END | judged.existing | judged.stored_existing
 judged.stored_aum <> round(judged.aum, 2) | judged.stored_aum <> judged.aum
 'aum_balance', judged.aum_severity | 'aum_balance', judged.severity
 judged.is_covered AND round(judged.aum, 2) <> 0 | judged.is_covered | round(judged.aum, 2) <> 0 | judged.is_covered AND judged.aum <> 0
-WHEN judged.stored_aum = round(judged.aum, 2) THEN | WHEN TRUE THEN | WHEN FALSE THEN
 1, judged.aum FROM judged WHERE judged.is_supported | 1, NULL FROM judged WHERE judged.is_supported
 1, judged.stored_aum FROM judged WHERE judged.is_stored AND NOT judged.is_supported | 1, NULL FROM judged WHERE judged.is_stored AND NOT judged.is_supported
 'stale_row', 'warning', judged.company_id, judged.product_line_code, 1, judged.stored_aum | 'stale_row', 'warning', judged.company_id, judged.product_line_code, 1, NULL
@@ -388,12 +340,81 @@ total.attributed_aum - total.stored_aum, | total.stored_aum - total.attributed_a
 nullif(raw.{contracts awards losses details amount}, | nullif(raw.{} * 0 + 0 * (raw.{} - 1), 0 *
 '{never_written stale_row unmatched_award unmatched_loss late_change}', '{warning}' | '{}', '{error}'
 '{product_line_name is_strategic is_existing is_new is_winning_this_year is_churned_this_year aum_balance plan_count missing_row unsupported_row}', '{error,drift}' | '{}', '{error,error}'
-'{log_totals control_row control_totals blank_key duplicate_key contradiction orphaned_company orphaned_product_line source_reading}', '{error}' | '{}', '{warning}'
+'{log_totals control_row control_totals summary blank_key duplicate_key contradiction orphaned_company orphaned_product_line source_reading}', '{error}' | '{}', '{warning}'
+sum(judged.stored_{rows aum plans}) AS | max(judged.stored_{}) AS
+bool_or(judged.stored_{strategic existing new winning churned}) | bool_and(judged.stored_{})
+FROM judged WHERE judged.is_stored GROUP BY GROUPING SETS | FROM judged GROUP BY GROUPING SETS
+summary.{row_count customers customers_with_aum strategic_customers existing_customers new_this_year_customers winning_this_year_customers churned_this_year_customers plans aum_balance}, | (SELECT one.{} FROM added_up AS one WHERE one.product_line_code IS NOT DISTINCT FROM summary.product_line_code),
+sum(customer.{row_count plans aum_balance strategic_aum}) | max(customer.{})
+( SELECT * FROM added_up EXCEPT SELECT * FROM summarised ) UNION ALL |
+UNION ALL ( SELECT * FROM summarised EXCEPT SELECT * FROM added_up ) |
+) AS wrong UNION | ) AS wrong UNION ALL
+<> coalesce(v_control.stale_rows, 0) | < coalesce(v_control.stale_rows, 0) | > coalesce(v_control.stale_rows, 0)
+== deploy/monthly_status_summary.sql
+WHEN 'as_of' THEN p_snapshot_month BETWEEN valid_from AND valid_to | WHEN 'as_of' THEN is_current | WHEN 'as_of' THEN p_snapshot_month >= valid_from | WHEN 'as_of' THEN p_snapshot_month <= valid_to
+ELSE is_current END | ELSE TRUE END
+WHERE stored.snapshot_month = p_snapshot_month AND supported | WHERE supported
+FOR UPDATE; | ;
+DELETE FROM customer.monthly_status_summary WHERE snapshot_month = p_snapshot_month; | | DELETE FROM customer.monthly_status_summary;
+max(stored.product_line_name COLLATE "C") | min(stored.product_line_name COLLATE "C")
+sum(stored.plan_count) | max(stored.plan_count)
+coalesce(p_stale, customer.stale_rows_by_product_line(p_snapshot_month)) | p_stale
+sum(stored.aum_balance) <> 0 AS has_aum | bool_or(stored.aum_balance <> 0) AS has_aum
+bool_or(stored.is_{strategic existing new winning_this_year churned_this_year}) | bool_and(stored.is_{})
+sum({customers plans aum_balance strategic_aum stale_rows stale_aum}) AS | max({}) AS
+AND summary.product_line_code IS NULL ), 0 ) | AND summary.product_line_code IS NULL ), stale_rows )
+WHERE control.snapshot_month = p_snapshot_month; | ;
+== deploy/monthly_status_trend.sql deploy/monthly_status_total.sql
+extract(day FROM | 30 + 0 * extract(day FROM | 31 + 0 * extract(day FROM
++ 1)::timestamp - INTERVAL '1 year')::date - 1 | )::timestamp - INTERVAL '1 year')::date | + 1)::timestamp - INTERVAL '365 days')::date - 1
+aum_balance > 0 #2 | aum_balance <> 0
+control.closed_at IS NOT NULL AS | TRUE AS | FALSE AS
 == deploy/monthly_status_trend.sql
-UNION ALL SELECT * FROM grand_total |
-sum(plan_count) #2 | max(plan_count)
-bool_or(is_{strategic existing new winning_this_year churned_this_year}) | bool_and(is_{})
-HAVING count(*) > 0 |
+WHERE still_there.snapshot_month IS NULL |
+WHERE product_line_code IS NOT NULL UNION ALL | UNION ALL
+== deploy/monthly_status_total.sql
+WHERE product_line_code IS NULL |
+('refresh', 'restate') | ('refresh') | ('restate')
+ON control.last_rule IS NOT NULL | ON TRUE
+WHERE entry.snapshot_month = this.snapshot_month AND | WHERE
+== deploy/monthly_status_movement.sql
+ON previous.snapshot_month = month.snapshot_month - extract(day FROM month.snapshot_month)::integer | ON previous.snapshot_month = month.snapshot_month - 30 | ON previous.snapshot_month = month.snapshot_month - 31
+month.snapshot_month - extract(day FROM month.snapshot_month)::integer AND month.snapshot_month - extract(day FROM month.snapshot_month)::integer | month.snapshot_month - 30 AND month.snapshot_month - 30 | month.snapshot_month - 31 AND month.snapshot_month - 31
+coalesce(this.{company_id product_line_code product_line_name}, before.{}) AS | this.{} AS | before.{} AS
+FULL JOIN | LEFT JOIN | RIGHT JOIN
+WHERE snapshot_month BETWEEN month.snapshot_month AND month.snapshot_month | WHERE snapshot_month <= month.snapshot_month | WHERE snapshot_month >= month.snapshot_month
+PARTITION BY coalesce(this.company_id, before.company_id) COLLATE "C" | | PARTITION BY coalesce(this.product_line_code, before.product_line_code)
+== deploy/monthly_status_movement.sql deploy/monthly_status_bridge.sql deploy/monthly_status_bridge_total.sql
+WHERE month.product_line_code IS NULL |
+== deploy/monthly_status_bridge.sql deploy/monthly_status_bridge_total.sql
+count(movement) > 0 | TRUE
+{started ended}_customers::numeric / nullif(previous_customers_with_aum, 0) | {}_customers::numeric / previous_customers_with_aum | {}_customers / nullif(previous_customers_with_aum, 0) | {}_customers::numeric / nullif(customers_with_aum, 0)
+-coalesce(ended_aum, 0.00) / | coalesce(ended_aum, 0.00) /
+WHEN previous_aum_balance > 0 | WHEN previous_aum_balance <> 0
+WHERE movement_of.snapshot_month = month.snapshot_month |
+== deploy/monthly_status_bridge.sql
+coalesce( max(product_line_name COLLATE "C") FILTER (WHERE plan_count IS NOT NULL), | coalesce( | coalesce( min(product_line_name COLLATE "C") FILTER (WHERE plan_count IS NOT NULL),
+== deploy/monthly_status_bridge_total.sql
+min(customer_movement) | min(movement)
+bool_and(presence = '{added dropped}') | bool_or(presence = '{}')
+GROUP BY company_id COLLATE "C" | GROUP BY company_id COLLATE "C", product_line_code
+== deploy/dim_customer.sql
+starts_with(known.company_id, 'IN') AND | | starts_with(known.company_id, 'IN') OR
+AND length(known.company_id) = 18 | | AND length(known.company_id) >= 18 | AND length(known.company_id) <= 18
+WHERE stored.company_id = known.company_id | WHERE TRUE
+min(snapshot_month) | max(snapshot_month)
+max(snapshot_month) | min(snapshot_month)
+== deploy/dim_snapshot_month.sql
+WHERE product_line_code IS NULL | WHERE TRUE
+previous.snapshot_month IS NOT NULL | TRUE
+max(total.snapshot_month) | min(total.snapshot_month)
+== deploy/unmatched_awards_and_losses.sql
+coalesce(event.{company_id product_line_code} !~ '[^[:space:]]', TRUE) | event.{} IS NULL | coalesce(event.{} !~ '[^[:space:]]', FALSE)
+ON extract(year FROM event.reported_on) = extract(year FROM month.snapshot_month) | ON TRUE
+control.last_rule IS DISTINCT FROM 'as_of' | control.last_rule = 'current' | FALSE
+bool_or(stored.product_line_code = event.product_line_code) | bool_or(TRUE)
+WHERE stored.snapshot_month = month.snapshot_month AND | WHERE
+WHERE month.product_line_code IS NULL AND | WHERE
 == deploy/adopt_existing_table.sql
 IF v_table IS NULL OR ( SELECT count(*) = 3 | IF v_table IS NULL OR ( SELECT count(*) >= 1
 contype = 'x' OR contype = 'p' | contype = 'p' | contype = 'x' OR FALSE
@@ -424,7 +445,7 @@ AND to_regclass('customer.monthly_snapshot_log') IS NOT NULL) | ) | AND FALSE)
 == revert/monthly_snapshot_log.sql
 WHERE operation <> 'adopt' | | WHERE FALSE
 == sql/grants.sql
-GRANT SELECT ON TABLE customer.monthly_snapshot_control TO :"restater"; | | GRANT SELECT, UPDATE ON TABLE customer.monthly_snapshot_control TO :"restater";
+WHERE role <> '' | WHERE role NOT IN ('', :'{operator restater closer reader}')
 customer.close_snapshot_month(date, text), | customer.close_snapshot_month(date, text), customer.refresh_monthly_snapshot(date),
 customer.monthly_snapshot_log, customer.monthly_status_history TO | customer.monthly_snapshot_log TO
 customer.validate_monthly_snapshot(date), customer.monthly_status_as_at(date, bigint), | customer.validate_monthly_snapshot(date),
@@ -441,8 +462,17 @@ AND closed_at IS NOT NULL ) THEN | AND FALSE ) THEN
 # "FILE: TEXT": mutants by RULES of what contains this text that change nothing that matters.
 # A name is of no system and no dropped column; a right that is gone is gone; Sqitch shows no
 # SQLSTATE (TABLE has the one of check_snapshot_sources); a month locked twice is locked; no entry
-# is by hand and a refresh; and nothing was changed after the end of time.
+# is by hand and a refresh; nothing was changed after the end of time; a month added up once more
+# has the same sums and stale rows; a known customer has rows; nothing but contracts has a plan; a
+# closed month without rows is no change; a summary without its total is wrong already; detail of
+# one day may be looked at as that of several; sums leave NULL out; mapping is the last schema; and
+# what verify/ alone asks is tried with it by test_sqitch.py, whereas here it is empty.
 SAME = r"""
+sources: max(table_name)[ FILTER (WHERE source = 'product_lines')
+fct_customer_business_monthly_status: max(table_name)[ FILTER (WHERE source = 'product_lines')
+sources: [CASE WHEN obj_description(v_table
+sources: [CASE WHEN NOT relrowsecurity
+sources: [DISTINCT -> ]privilege_type
 sources: attnum >
 sources: attisdropped
 sources: [ AND attnum IS NOT NULL -> ]
@@ -454,6 +484,14 @@ write_monthly_snapshot: [ AND v_baseline_rows IS NULL -> ]
 validate_monthly_snapshot: AND log_id >[ -> =] coalesce(v_base.log_id, 0)
 sources: [ AND valid_to < '9999-12-31' -> ]
 sources: valid_to <[ -> =] '9999-12-31'
+guard_closed_months: [ AND summary.product_line_code IS NULL -> ]
+guard_closed_months: stale_rows = [CASE WHEN
+guard_closed_months: [coalesce(-sum(stored.aum_balance), 0) ->
+dim_customer: [LEFT JOIN -> JOIN]
+validate_monthly_snapshot: count(DISTINCT fact.plan_code)[ FILTER
+validate_monthly_snapshot: OR [coalesce(sum(summary.stale_rows)
+write_monthly_snapshot: count(*)[ FILTER (WHERE as_of <>
+write_monthly_snapshot: [coalesce(nullif(aum_balance, 'NaN'), 0) ->
 """
 
 # Those that test the code as text, and the tools rather than the package.
@@ -490,7 +528,7 @@ def changes(path: Path, expression: str, replacement: str) -> list[Mutant]:
 def by_table() -> Iterator[Mutant]:
     for line in TABLE.strip().splitlines():
         if line.startswith("== "):
-            path = PROJECT / line[3:]
+            paths = [PROJECT / name for name in line[3:].split()]
             continue
         # "||" separates nothing, and neither does a regular expression's "|".
         text, *replacements = map(str.strip, re.split(r"(?<=\s)\|(?=\s|$)", line))
@@ -503,10 +541,11 @@ def by_table() -> Iterator[Mutant]:
                 )
                 wanted, number = re.match(r"(.*?)(?: #(\d))?$", wanted).groups("1")
                 expression = r"\s+".join(map(re.escape, wanted.split()))
-                found = changes(path, expression, new.replace("\\", r"\\"))
-                if len(found) != int(number):
-                    raise ValueError(f"{path.name}: found {len(found)} times: {wanted}")
-                yield from found
+                for path in paths:
+                    found = changes(path, expression, new.replace("\\", r"\\"))
+                    if len(found) != int(number):
+                        raise ValueError(f"{path.name}: found {len(found)} times: {wanted}")
+                    yield from found
 
 
 def mutants() -> list[Mutant]:

@@ -2,14 +2,16 @@
 
 import os
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 
 import psycopg
 import pytest
 from psycopg import sql
-from support import empty, psql, sqitch, succeed
+from support import LEVELS, empty, psql, sqitch, succeed
 
 if os.environ.get("SNAPSHOT_TEST_SERVER") != "1":
     pytest.exit("These tests make and drop databases: run them with scripts/test.", returncode=2)
@@ -125,6 +127,34 @@ def connect(database) -> Iterator[Callable[..., psycopg.Connection]]:
 def connection(connect) -> psycopg.Connection:
     """A connection to this test's database, in autocommit mode."""
     return connect(autocommit=True)
+
+
+@pytest.fixture(scope="module")
+def idle_sessions() -> Iterator[dict[str, list[psycopg.Connection]]]:
+    """Sessions that outlive a test: each new backend must plan everything anew."""
+    sessions = defaultdict(list)
+    yield sessions
+    for connection in chain.from_iterable(sessions.values()):
+        connection.close()
+
+
+@pytest.fixture
+def session(database, idle_sessions) -> Iterator[Callable[..., psycopg.Connection]]:
+    """A function that opens a session whose transactions have an isolation level."""
+    borrowed = []
+
+    def open_session(level: str = "read committed", **parameters) -> psycopg.Connection:
+        idle = idle_sessions[str((database, parameters))]
+        connection = idle.pop() if idle else psycopg.connect(dbname=database, **parameters)
+        borrowed.append((idle, connection))
+        connection.isolation_level = LEVELS[level]
+        return connection
+
+    yield open_session
+    for idle, connection in borrowed:
+        with suppress(psycopg.OperationalError):  # one that was killed
+            connection.execute("ROLLBACK")
+            idle.append(connection)
 
 
 @contextmanager

@@ -123,10 +123,10 @@ Rows = dict[Key, Row]
 
 
 class Control(NamedTuple):
-    """What is known of a month as a whole (customer.monthly_snapshot_control)."""
+    """What is known of a month as a whole (customer.monthly_snapshot_control, and its summary)."""
 
     last_rule: Rule | None = None
-    stale_rows: int = 0
+    stale: frozenset[tuple[str, int, Decimal]] = frozenset()  # Of a product line: rows and AUM.
     baseline_rows: int | None = None
     baseline_aum: Decimal | None = None
     is_closed: bool = False
@@ -163,8 +163,8 @@ def rounded(amount: Decimal) -> Decimal:
 
 
 def share(part: int | Decimal, whole: int | Decimal) -> Decimal | None:
-    """part / whole to 4 decimals, halves away from zero; None where whole is 0."""
-    if whole == 0:
+    """part / whole to 4 decimals, halves away from zero; None where whole is 0 or less."""
+    if whole <= 0:
         return None
     ten_thousandths = Fraction(part) / Fraction(whole) * 10_000
     magnitude = int(abs(ten_thousandths) + Fraction(1, 2))
@@ -303,9 +303,14 @@ def snapshot(sources: Sources, month: date, rule: Rule) -> Rows:
     return rows
 
 
-def stale_rows(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> int:
-    """How many stored rows of a month no contract of its rule supports."""
-    return len(rows.keys() - keys_by(rule or "current", month, sources))
+def stale_rows(sources: Sources, month: date, rows: Rows, rule: Rule | None) -> frozenset:
+    """By product line the stored rows of a month that no contract of its rule supports."""
+    supported = keys_by(rule or "current", month, sources)
+    lines: dict[str, list[Decimal]] = defaultdict(list)
+    for key, row in rows.items():
+        if key not in supported:
+            lines[row.product_line_code].append(row.aum_balance)
+    return frozenset((line, len(aum), total(aum)) for line, aum in lines.items())
 
 
 def kept_as_stale(sources: Sources, month: date, rows: Rows, rule: Rule) -> Rows:
@@ -483,9 +488,10 @@ def write(
 
     attributed = total(amount for key, amount in facts.aum.items() if key in supported)
     balances = [row.aum_balance for row in supported.values()]
+    still = stale_rows(sources, month, after, rule)
     return Outcome(
         rows=after,
-        control=Control(rule, len(stale), len(supported), volume(balances)),
+        control=Control(rule, still, len(supported), volume(balances)),
         result={
             "status": "restated" if operation == "restate" else "refreshed",
             "snapshot_month": month.isoformat(),
@@ -630,6 +636,7 @@ def validate(sources: Sources, month: date, stored: Stored, control: Control) ->
     check("log_totals", "error", [])
     check("control_row", "error", [])
     check("control_totals", "error", [])
+    check("summary", "error", [])
     check("blank_key", "error", (key for key in rows if any(map(is_blank, key))))
     check("duplicate_key", "error", [])
     news = {key: row.is_winning_this_year and not row.is_existing for key, row in rows.items()}
@@ -684,7 +691,7 @@ def validate(sources: Sources, month: date, stored: Stored, control: Control) ->
             len(reported),
             month.year,
             sum(any(map(is_blank, key)) for key in unmatched),
-            sum(not is_blank(key[0]) and key[0] not in holders for key in unmatched),
+            sum(not any(map(is_blank, key)) and key[0] not in holders for key in unmatched),
             violations=len(unmatched),
         )
 
@@ -735,72 +742,73 @@ def validate(sources: Sources, month: date, stored: Stored, control: Control) ->
 # --- The trend ----------------------------------------------------------------
 
 
-class Trend(NamedTuple):
-    """A row of the trend; product_line_code is None in a month's total."""
-
-    snapshot_month: date
-    product_line_code: str | None
-    product_line_name: str
-    customers: int
-    strategic_customers: int
-    existing_customers: int
-    new_customers: int
-    winning_customers: int
-    churned_customers: int
-    winning_rate: Decimal | None
-    churn_rate: Decimal | None
-    plans: int
-    aum_balance: Decimal
-    aum_change: Decimal | None
-    aum_change_ratio: Decimal | None
-    stale_rows: int | None
-    is_closed: bool
+View = list[dict[str, Any]]
+"""Its rows, by column."""
 
 
-def trend(stored: Stored, control: Mapping[date, Control]) -> list[Trend]:
-    """A row for each month and product line that is stored, and a total for each month."""
-    lines: list[Trend] = []
+def trend(stored: Stored, control: Mapping[date, Control]) -> tuple[View, View]:
+    """A row for each month and product line that it or the month before holds; one for each month.
+
+    What trend and total show, but for last_changed_at and aum_unattributed.
+    """
+    lines: View = []
+    totals: View = []
     for month in sorted(month for month in stored if stored[month]):
-        for line in [*sorted({str(key[1]) for key in stored[month]}), None]:
+        known = control.get(month, Control())
+        before = stored.get(month_before(month), {})
+        year_ago = stored.get(last_day(month.replace(year=month.year - 1, day=1)), {})
+        for line in [*sorted({str(line) for _, line in [*stored[month], *before]}), None]:
             rows = of_line(stored[month], line)
-            before = stored.get(month_before(month))
-            known = control.get(month, Control())
+            row = {"snapshot_month": month, "rule": known.last_rule, "is_closed": known.is_closed}
+            row |= figures(rows, [part for part in known.stale if line in (None, part[0])])
+            _, _, row["aum_change"], row["aum_change_ratio"] = compared(row, before, line)
+            for name, value in zip(YEAR_AGO, compared(row, year_ago, line), strict=True):
+                row[f"year_ago_{name}"] = value
+            if line is None:
+                totals.append(row | {"row_count": len(rows)})
+            else:
+                name = max(row.product_line_name for row in rows or of_line(before, line))
+                lines.append(row | {"product_line_code": line, "product_line_name": name})
+    return lines, totals
 
-            def customers(flag: str | None = None, rows: list[Row] = rows) -> int:
-                """How many customers, or how many with that flag; each counts once."""
-                return len({row.company_id for row in rows if flag is None or getattr(row, flag)})
 
-            aum = total(row.aum_balance for row in rows)
-            change = ratio = None
-            if before:
-                aum_before = total(row.aum_balance for row in of_line(before, line))
-                change = aum - aum_before
-                ratio = share(change, aum_before)
+YEAR_AGO = ("customers_with_aum", "aum_balance", "aum_change", "aum_change_ratio")
 
-            lines.append(
-                Trend(
-                    snapshot_month=month,
-                    product_line_code=line,
-                    product_line_name=(
-                        "合计" if line is None else max(row.product_line_name for row in rows)
-                    ),
-                    customers=customers(),
-                    strategic_customers=customers("is_strategic"),
-                    existing_customers=customers("is_existing"),
-                    new_customers=customers("is_new"),
-                    winning_customers=customers("is_winning_this_year"),
-                    churned_customers=customers("is_churned_this_year"),
-                    winning_rate=share(customers("is_winning_this_year"), customers()),
-                    churn_rate=share(customers("is_churned_this_year"), customers()),
-                    plans=sum(row.plan_count for row in rows),
-                    aum_balance=aum,
-                    aum_change=change,
-                    aum_change_ratio=ratio,
-                    stale_rows=known.stale_rows if known.last_rule else None,
-                    is_closed=known.is_closed,
-                )
-            )
-    return lines
+
+def compared(now: dict[str, Any], rows: Rows, line: str | None) -> tuple:
+    """Customers and AUM of another month, and how AUM changed since; None if it is not stored."""
+    if not rows:
+        return (None,) * 4
+    then = figures(of_line(rows, line))
+    aum = then["aum_balance"]
+    change = now["aum_balance"] - aum
+    return then["customers_with_aum"], aum, change, share(change, aum)
+
+
+def figures(rows: list[Row], stale: Iterable[tuple[str, int, Decimal]] = ()) -> dict[str, Any]:
+    """What rows of a month add up to; each customer counts once."""
+    stale = list(stale)
+    balances: dict[str, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        balances[row.company_id] += row.aum_balance
+
+    def customers(flag: str) -> int:
+        return len({row.company_id for row in rows if getattr(row, flag)})
+
+    return {
+        "customers": len(balances),
+        "customers_with_aum": sum(balance != 0 for balance in balances.values()),
+        "strategic_customers": customers("is_strategic"),
+        "existing_customers": customers("is_existing"),
+        "new_this_year_customers": customers("is_new"),
+        "winning_this_year_customers": customers("is_winning_this_year"),
+        "churned_this_year_customers": customers("is_churned_this_year"),
+        "plans": sum(row.plan_count for row in rows),
+        "aum_balance": total(balances.values()),
+        "strategic_aum": total(row.aum_balance for row in rows if row.is_strategic),
+        "stale_rows": sum(count for _, count, _ in stale),
+        "stale_aum": total(aum for *_, aum in stale),
+    }
 
 
 def of_line(rows: Rows, line: str | None) -> list[Row]:
@@ -856,11 +864,19 @@ def read_stored(connection: psycopg.Connection) -> dict[date, Rows]:
 
 def read_control(connection: psycopg.Connection) -> dict[date, Control]:
     """What is known of each month."""
+    stale = defaultdict(list)
+    for month, *part in connection.execute(
+        "SELECT snapshot_month, product_line_code, stale_rows, stale_aum"
+        " FROM customer.monthly_status_summary WHERE product_line_code <> '' AND stale_rows > 0"
+    ):
+        stale[month].append(tuple(part))
     return {
-        month: Control(*values, frozenset(map(tuple, by_hand)), had_errors)
-        for month, *values, by_hand, had_errors in connection.execute(
+        month: Control(
+            rule, frozenset(stale[month]), *values, frozenset(map(tuple, by_hand)), had_errors
+        )
+        for month, rule, *values, by_hand, had_errors in connection.execute(
             """
-            SELECT snapshot_month, last_rule, stale_rows, baseline_rows, baseline_aum,
+            SELECT snapshot_month, last_rule, baseline_rows, baseline_aum,
                    closed_at IS NOT NULL,
                    ARRAY(
                        SELECT ARRAY[company_id, product_line_code]

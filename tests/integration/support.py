@@ -35,8 +35,17 @@ FACT = "customer.fct_customer_business_monthly_status"
 CONTROL = "customer.monthly_snapshot_control"
 LOG = "customer.monthly_snapshot_log"
 HISTORY = "customer.monthly_status_history"
+SUMMARY = "customer.monthly_status_summary"
 # What is written, and what the tests fill, in an order in which it can be emptied.
-STORED = (FACT, CONTROL, LOG, HISTORY)
+STORED = (FACT, CONTROL, LOG, HISTORY, SUMMARY)
+VIEWS = tuple(
+    f"customer.{name}"
+    for name in (
+        *("monthly_status_trend", "monthly_status_total", "monthly_status_movement"),
+        *("monthly_status_bridge", "monthly_status_bridge_total", "dim_customer"),
+        *("dim_product_line", "dim_snapshot_month", "unmatched_awards_and_losses"),
+    )
+)
 SOURCES = (
     "customer.customer_plan_contract",
     'customer."当年中标"',

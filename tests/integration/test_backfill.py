@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from datetime import date
 
@@ -49,6 +48,13 @@ def source(connection) -> Source:
     return source
 
 
+# It reaches the log word for word.
+REASON = (
+    """it's "quoted"; '; DROP TABLE customer.monthly_snapshot_log; -- 100 %s %I %% done\\n"""
+    """ $$ $statement$ $1 :from :'to' :"reason" 补历史 — première """
+)
+
+
 # --- Running it --------------------------------------------------------------
 
 
@@ -56,7 +62,7 @@ def command(
     database: str,
     first: str | None = "2025-01-31",
     last: str | None = "2025-05-31",
-    reason: str | None = "first history",
+    reason: str | None = REASON,
     accept: str | None = None,
 ) -> list[str]:
     """What the head of sql/backfill.sql says to type; None leaves a variable out."""
@@ -131,7 +137,7 @@ def log(connection: psycopg.Connection) -> list[tuple[date, str, str]]:
     ).fetchall()
 
 
-def restates(*months: date, reason: str = "first history") -> list[tuple[date, str, str]]:
+def restates(*months: date, reason: str = REASON) -> list[tuple[date, str, str]]:
     return [(month, "restate", reason) for month in months]
 
 
@@ -231,39 +237,6 @@ def test_run_into_months_whose_aum_is_not_loaded_stops_unless_they_are_accepted(
     assert max(months_stored(connection)) == date(2026, 2, 28)
 
 
-BOOK = """
-    INSERT INTO customer."年金客户" (company_id)
-    SELECT 'C' || number
-    FROM generate_series(1, 120) AS number;
-
-    INSERT INTO customer.customer_plan_contract (
-        company_id, plan_code, product_line_code, product_line_name, status_year, contract_status, valid_from
-    )
-    SELECT 'C' || number, 'P1', 'PL202', '企年受托', 2024, '正常', '2020-01-01'
-    FROM generate_series(1, 120) AS number;
-
-    INSERT INTO business."规模明细" ("月度", "计划代码", "产品线代码", company_id, "期末资产规模")
-    SELECT DATE '2022-01-01' + make_interval(months => month), 'P1', 'PL202', 'C' || number, 100 * 1.015 ^ month
-    FROM generate_series(0, 47) AS month
-    CROSS JOIN generate_series(1, 120) AS number;
-"""  # noqa: E501
-
-
-def test_history_of_a_growing_book_needs_no_warning(database, connection):
-    """Four years of 120 customers, whose AUM doubles."""
-    connection.execute(BOOK)
-
-    result = backfill(database, "2022-01-31", "2025-12-31")
-
-    assert len(succeed(result).splitlines()) == 48
-    assert "warnings" not in result.stdout
-    assert result.stderr == ""
-    assert set(months_stored(connection).values()) == {120}
-    assert connection.execute(
-        "SELECT max(aum_total) / min(aum_total) > 2 FROM customer.monthly_snapshot_log"
-    ).fetchone() == (True,)
-
-
 # --- Interruptions ------------------------------------------------------------
 
 
@@ -316,27 +289,6 @@ def test_interrupted_run_keeps_what_was_done_and_is_taken_up(
     assert months_stored(connection) == ROWS
 
 
-def test_run_whose_psql_was_killed_keeps_whole_months(database, connection, holder, start, begin):
-    """Its backend learns of it when it has done the month that it was at."""
-    process = begin(command(database))
-    call = start(process.wait)
-    wait_for_lock(connection, holder, call)
-
-    process.kill()
-    assert call.result(timeout=20) == -signal.SIGKILL
-    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:2]}
-    holder.rollback()
-    deadline = time.monotonic() + 20
-    while connection.execute(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'psql')"
-    ).fetchone()[0]:
-        assert time.monotonic() < deadline, "the backend does not end"
-        time.sleep(0.01)
-
-    assert months_stored(connection) == {month: ROWS[month] for month in MONTHS[:3]}
-
-
 # --- Closed months --------------------------------------------------------------
 
 
@@ -356,25 +308,6 @@ def test_closed_months_are_skipped_and_named(database, connection, source):
     assert versions(connection, MONTHS[1], MONTHS[4]) == before
     restated = restates(MONTHS[0], *MONTHS[2:4], reason="marks came late")
     assert log(connection)[7:] == restated
-
-
-def test_month_closed_while_it_was_waited_for_stops_the_run(
-    database, connect, connection, source, start
-):
-    succeed(backfill(database))
-    before = versions(connection, *MONTHS)
-    closer = connect()
-    close(closer, MONTHS[1])
-
-    call = start(backfill, database)
-    wait_for_lock(connection, closer, call)
-    closer.commit()
-    result = call.result(timeout=20)
-
-    assert "month 2025-02-28 is closed: by " in fail(result)
-    assert timeless(result.stdout) == NEXT_RUN[:1]
-    assert versions(connection, *MONTHS) == before
-    succeed(backfill(database))
 
 
 # --- Errors -----------------------------------------------------------------------
@@ -433,26 +366,7 @@ def test_bad_value_fails_before_anything_is_done(database, connection, source, v
     assert (months_stored(connection), log(connection)) == ({}, [])
 
 
-# --- Whatever the user's reason, rights and settings ------------------------------
-
-
-def test_reason_reaches_the_log_word_for_word(database, connection, source):
-    reason = (
-        """it's "quoted"; '; DROP TABLE customer.monthly_snapshot_log; -- 100 %s %I %% done\\n"""
-        """ $$ $statement$ $1 :from :'to' :"reason" 补历史 — première """
-    )
-
-    succeed(backfill(database, "2025-01-31", "2025-02-28", reason))
-
-    assert log(connection) == restates(*MONTHS[:2], reason=reason)
-
-
-def test_reason_typed_on_a_gbk_console_reaches_the_log(database, connection, source):
-    typed = os.fsdecode("补历史".encode("gbk"))
-
-    succeed(backfill(database, "2025-01-31", "2025-01-31", typed, PGCLIENTENCODING="GBK"))
-
-    assert log(connection) == restates(MONTHS[0], reason="补历史")
+# --- Whatever the user's rights and settings ------------------------------
 
 
 def test_restater_of_the_grants_can_run_it(database, connection, source, create_role):

@@ -24,6 +24,7 @@ from support import (
     ALEMBIC_TABLE,
     CALLS,
     FACT,
+    VIEWS,
     Notice,
     Source,
     deploy_scripts,
@@ -81,19 +82,20 @@ class Step(NamedTuple):
 
 JANUARY = date(2026, 1, 31)
 REFRESH = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
-RESTATE = "SELECT customer.restate_monthly_snapshot('2026-01-31', %s)"
-CLOSE = "SELECT customer.close_snapshot_month('2026-01-31', %s)"
-REOPEN = "SELECT customer.reopen_snapshot_month('2026-01-31', %s)"
-DISCARD = "SELECT customer.discard_snapshot_month('2026-01-31', %s)"
-CHECK = "SELECT customer.pre_etl_check('annuity_performance', %s)"
-HOOK = "SELECT customer.post_etl_hook('annuity_performance', %s)"
+RESTATE = "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')"
+CLOSE = "SELECT customer.close_snapshot_month('2026-01-31', '公布')"
+REOPEN = "SELECT customer.reopen_snapshot_month('2026-01-31', 'why')"
+DISCARD = "SELECT customer.discard_snapshot_month('2026-01-31', '撤销')"
+CHECK = "SELECT customer.pre_etl_check('annuity_performance', '202601')"
+HOOK = "SELECT customer.post_etl_hook('annuity_performance', '202601')"
 AWARD = "SELECT customer.post_etl_hook('annual_award', '202601')"
 REFRESH_FEBRUARY = "SELECT customer.refresh_monthly_snapshot('2026-02-28')"
 VALIDATE = "SELECT to_jsonb(t) FROM customer.validate_monthly_snapshot('2026-01-15') AS t"
-TREND = (
-    "SELECT to_jsonb(t) FROM customer.monthly_status_trend AS t"
-    " ORDER BY t.snapshot_month, t.product_line_code"
-)
+READS = [
+    f"SELECT to_jsonb(t) - '{{last_changed_at,closed_at}}'::text[] FROM {view} AS t"
+    ' ORDER BY to_jsonb(t)::text COLLATE "C"'
+    for view in VIEWS
+]
 CHANGES = "SELECT to_jsonb(t) FROM customer.published_changes('2026-01-31') AS t"
 PUBLISHED = """
     SELECT to_jsonb(t) - 'updated_at'
@@ -103,16 +105,15 @@ PUBLISHED = """
     ) AS t
     ORDER BY t.company_id COLLATE "C", t.product_line_code COLLATE "C"
 """
+
+
+def steps(*statements: str, is_refused: bool = False) -> list[Step]:
+    return [Step(statement, is_refused=is_refused) for statement in statements]
+
+
 LIFE = (
-    Step(VALIDATE),
-    Step(AWARD),
-    Step(CHECK, ("202601",)),
-    Step(HOOK, ("202601",)),
-    Step(AWARD),
-    Step(REFRESH),
-    Step(VALIDATE),
-    Step("SELECT customer.refresh_monthly_snapshot('2025-12-01')"),
-    Step(TREND),
+    *steps(VALIDATE, AWARD, CHECK, HOOK, AWARD, REFRESH, VALIDATE),
+    *steps("SELECT customer.refresh_monthly_snapshot('2025-12-01')", *READS),
     Step(
         VALIDATE,
         before="""
@@ -126,51 +127,42 @@ LIFE = (
             WHERE d.company_id IN ('丙', 'Ω');
         """,
     ),
-    Step(REFRESH),
-    Step(VALIDATE),
-    Step(RESTATE, ("更正 \\ 'q' \"d\" $$ %",)),
-    Step(VALIDATE),
-    Step(REFRESH),
-    Step(RESTATE, ("why",)),
-    Step(CLOSE, ("公布 \\n",)),
-    Step(REFRESH, is_refused=True),
-    Step(HOOK, ("202601",), is_refused=True),
-    Step(CHECK, ("202601",), is_refused=True),
-    Step(DISCARD, ("why",), is_refused=True),
+    *steps(REFRESH, VALIDATE),
+    Step(RESTATE.replace("'why'", "%s"), ("更正 \\ 'q' \"d\" $$ %",)),
+    *steps(VALIDATE, REFRESH, RESTATE),
+    Step(CLOSE.replace("'公布'", "%s"), ("公布 \\n",)),
+    *steps(REFRESH, HOOK, CHECK, DISCARD, is_refused=True),
     Step(AWARD),
-    Step(f"UPDATE {FACT} SET plan_count = 0", is_refused=True),
-    Step(CLOSE, ("again",), is_refused=True),
-    Step(TREND),
-    Step(VALIDATE),
-    Step(REOPEN, ("why",)),
+    *steps(f"UPDATE {FACT} SET plan_count = 0", CLOSE, is_refused=True),
+    *steps(*READS, VALIDATE, REOPEN),
     Step(
         f"UPDATE {FACT} AS t SET aum_balance = t.aum_balance + 0.01, product_line_name = 'é'"
         " WHERE t.snapshot_month = '2026-01-31' AND t.company_id IN ('丙', '10')"
         " RETURNING jsonb_build_object('aum', t.aum_balance)"
     ),
-    Step(VALIDATE),
-    Step(CHANGES),
-    Step(PUBLISHED),
-    Step(REOPEN, ("why",), is_refused=True),
+    *steps(VALIDATE, CHANGES, PUBLISHED),
+    Step(REOPEN, is_refused=True),
     Step(REFRESH, is_refused=True, before='DELETE FROM business."规模明细" AS d'),
     Step(REFRESH, before="SET LOCAL customer.accept_implausible = on"),
-    Step(DISCARD, ("撤销 \\n",)),
-    Step(DISCARD, ("撤销",), is_refused=True),
-    Step(REFRESH),
-    Step(REFRESH_FEBRUARY),
+    Step(DISCARD),
+    Step(DISCARD, is_refused=True),
+    *steps(REFRESH, REFRESH_FEBRUARY),
     Step(REFRESH, is_refused=True, before="SET LOCAL customer.accept_implausible = '关'"),
     Step(
         "SELECT customer.refresh_monthly_snapshot('infinity')",
         is_refused=True,
         before="RESET customer.accept_implausible",
     ),
-    Step("SELECT customer.refresh_monthly_snapshot('0001-12-31 BC')", is_refused=True),
-    Step("SELECT customer.refresh_monthly_snapshot(NULL)", is_refused=True),
-    Step("SELECT customer.restate_monthly_snapshot('0003-01-31', 'why')", is_refused=True),
-    Step(HOOK, ("２０２６01",), is_refused=True),
+    *steps(
+        "SELECT customer.refresh_monthly_snapshot('0001-12-31 BC')",
+        "SELECT customer.refresh_monthly_snapshot(NULL)",
+        "SELECT customer.restate_monthly_snapshot('0003-01-31', 'why')",
+        HOOK.replace("202601", "２０２６01"),
+        is_refused=True,
+    ),
     Step("SELECT customer.post_etl_hook('别的', '202601')"),
-    Step(HOOK, ("202601",), True, "SET LOCAL customer.post_etl_hooks = '关'"),
-    Step(HOOK, ("202601",), before="SET LOCAL customer.post_etl_hooks = off"),
+    Step(HOOK, is_refused=True, before="SET LOCAL customer.post_etl_hooks = '关'"),
+    Step(HOOK, before="SET LOCAL customer.post_etl_hooks = off"),
     Step(
         REFRESH_FEBRUARY,
         before="""
@@ -250,7 +242,8 @@ def live(connection: psycopg.Connection) -> Life:
 def without_moment(result: dict[str, Any]) -> dict[str, Any]:
     """A result but for its moments, and for the numbers that count on from life to life."""
     moment = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC|entry \d+"
-    lasting = {key: value for key, value in result.items() if key != "log_id"}
+    passing = ("log_id", "last_changed_at")
+    lasting = {key: value for key, value in result.items() if key not in passing}
     return lasting | {"detail": re.sub(moment, "…", result.get("detail") or "")}
 
 
@@ -277,34 +270,11 @@ def session(world) -> Iterator[psycopg.Connection]:
 
 def test_the_life_shows_what_there_is_to_see(ordinary_life):
     """A premise of all that follows."""
-    rows, control, log, history = ordinary_life.remains
-    assert len(ordinary_life.steps) == len(LIFE)
+    _, _, log, history = ordinary_life.remains
     assert {step[0] for step in ordinary_life.steps} == {"00000", "55000", "22023", "22004"}
-    assert len(rows) > 15
-    assert len(control) == 3
     operations = "refresh restate by_hand close reopen discard"
     assert {entry[1] for entry in log} == set(operations.split())
     assert {event["operation"] for (event,) in history} == {"insert", "update", "delete"}
-    [changed] = [rows for _, rows, *_ in ordinary_life.steps if rows and "change" in rows[0]]
-    assert [(line["company_id"], line["column_name"]) for line in changed] == [
-        *(("10", "product_line_name"), ("10", "aum_balance")),
-        *(("丙", "product_line_name"), ("丙", "aum_balance")),
-    ]
-    assert "更正 \\ 'q' \"d\" $$ %".encode() in {entry[2] for entry in log}
-    messages = "\n".join(notice.message for notice in ordinary_life.notices)
-    for warning in (
-        "the AUM detail has no row for 2026-02-28",
-        "no contract is current",
-        "the sources support",
-        "when the month was last written",
-        "stands under several days",
-        "is unattributed",
-        "2026-01-31 is closed",
-        "rows removed from 2026-01-31",
-        "stale rows of 2026-01-31",
-        "older than 2026-01-31, the newest month stored",
-    ):
-        assert warning in messages
     findings = {
         check["check_name"]
         for _, rows, *_ in ordinary_life.steps
@@ -418,7 +388,7 @@ def test_what_writes_is_refused_read_only_and_what_reads_works(session, ordinary
             do(session, name, JANUARY)
     [first, *_] = ordinary_life.steps
     assert [row for (row,) in session.execute(VALIDATE)] == first[1]
-    assert session.execute(TREND).fetchall() == []
+    assert session.execute(READS[0]).fetchall() == []
     assert session.execute("SELECT * FROM customer.missing_snapshot_sources()").fetchall() == []
 
 
@@ -480,7 +450,7 @@ def in_any_order(life: Life) -> Life:
 # --- Deploying ---------------------------------------------------------------
 
 DEPLOYMENTS = {
-    "how it reads": READING | {"check_function_bodies": "off"},
+    "how it reads": READING | {"check_function_bodies": "off", "quote_all_identifiers": "on"},
     "how it works": {
         "plpgsql.extra_errors": "all",
         "plpgsql.variable_conflict": "use_variable",
@@ -522,8 +492,3 @@ def test_deploys_and_verifies_the_same_whatever_the_session_sets(
     succeed(deploy_scripts(name, *options, PGOPTIONS=pgoptions(settings)))
 
     assert schema_dump(name).replace(ADOPTED, "") == deployed
-
-
-def test_verifies_where_every_identifier_is_quoted(package_template):
-    quoted = "-c quote_all_identifiers=on"
-    succeed(deploy_scripts(package_template, folders=("verify",), PGOPTIONS=quoted))

@@ -31,6 +31,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from oracle import OPEN, Contract, Control, Detail, Event, Key, Operation, Row, Sources
 from psycopg import sql
+from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from support import FACT, LOG, Notice, listen, month_as_at, unfaithful
 
@@ -619,7 +620,7 @@ class World:
             rows = (row for row in (old, new) if row and row.snapshot_month == month)
             changed = {row.key for row in rows} if old != new and month in self.control else set()
             self.control[month] = known._replace(
-                stale_rows=oracle.stale_rows(
+                stale=oracle.stale_rows(
                     self.sources, month, self.stored.get(month, {}), known.last_rule
                 ),
                 by_hand=known.by_hand | changed,
@@ -634,7 +635,9 @@ class World:
             self.planted.clear()
             for month, known in self.control.items():
                 keys = {key for other, key in self.places if other == month}
-                self.control[month] = known._replace(stale_rows=0, by_hand=known.by_hand | keys)
+                self.control[month] = known._replace(
+                    stale=frozenset(), by_hand=known.by_hand | keys
+                )
             self.compare()
 
     def must_refuse_closed(self, months: list[date], statement: str, *values: Any) -> bool:
@@ -721,28 +724,76 @@ class World:
             for change in changes:
                 event(f"published: {change.change} by {change.operation}")
 
+    def read(self, name: str) -> oracle.View:
+        """A view of BI, by month and product line."""
+        order = "1" if name.endswith("total") else "1, product_line_code"
+        view = f"customer.monthly_status_{name}"
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(f"SELECT * FROM {view} ORDER BY {order}").fetchall()
+
+    def compare_trend(self) -> None:
+        """Trend and total; and how each month came from the one before, which adds up to them."""
+        lines, totals = oracle.trend(self.stored, self.control)
+        for name, expected in (("trend", lines), ("total", totals)):
+            found = self.read(name)
+            for row in found:
+                row.pop("aum_unattributed", None)
+                assert row.pop("last_changed_at")
+            assert found == expected
+
+        stored = {month: rows for month, rows in self.stored.items() if rows}
+        aum = {
+            (month, *key): row.aum_balance for month in stored for key, row in stored[month].items()
+        }
+        moved = self.read("movement")
+        found = {}
+        counts: dict[tuple, set] = defaultdict(set)
+        for row in moved:
+            month, company_id, line, *_ = row.values()
+            found[month, company_id, line] = row["aum_balance"], row["previous_aum_balance"]
+            counts[month, line, row["movement"]].add(company_id)
+            counts[month, None, row["customer_movement"]].add(company_id)
+            event(f"movement: {row['presence']} {row['movement']}, all {row['customer_movement']}")
+        assert len(moved) == len(found)
+        assert found == {
+            (month, *key): (
+                aum.get((month, *key), 0),
+                aum.get((before, *key), 0) if before in stored else None,
+            )
+            for month in stored
+            for before in [oracle.month_before(month)]
+            for key in {*stored[month], *stored.get(before, {})}
+        }
+
+        for name, expected in (("bridge", lines), ("bridge_total", totals)):
+            for row, now in zip(self.read(name), expected, strict=True):
+                assert {key: row[key] for key in row.keys() & now.keys()}.items() <= now.items()
+                if now["aum_change"] is None:
+                    assert {row[column] for column in row.keys() - now.keys()} == {None}
+                    continue
+                parts = [row[f"{movement}_aum"] for movement in MOVEMENTS[:4]]
+                assert row["previous_aum_balance"] + sum(parts) == row["aum_balance"]
+                assert sum(parts) == now["aum_change"]
+                numbers = [row[f"{movement}_customers"] for movement in MOVEMENTS]
+                month, line = row["snapshot_month"], row.get("product_line_code")
+                assert numbers == [len(counts[month, line, movement]) for movement in MOVEMENTS]
+                before = row["previous_customers_with_aum"]
+                assert before + numbers[0] - numbers[1] == now["customers_with_aum"]
+
     def compare_all(self) -> None:
         """History and validation of all months, the trend, and that the sources are as loaded."""
         self.compare_history()
         for month in MONTHS:
             self.validate(month)
-        trend = [
-            oracle.Trend(*values)
-            for values in self.execute(
-                """
-                SELECT *
-                FROM customer.monthly_status_trend
-                ORDER BY snapshot_month, product_line_code COLLATE "C" NULLS LAST
-                """
-            )
-        ]
-        assert trend == oracle.trend(self.stored, self.control)
+        self.compare_trend()
         found = oracle.read_sources(self.connection)
         assert [sorted(rows) for rows in found[:4]] == [sorted(rows) for rows in self.sources[:4]]
 
 
+# Those that move AUM, and one that does not.
+MOVEMENTS = ("started", "ended", "grew", "shrank", "steady")
 # What they tell is for pgTAP.
-OF_THE_LOG = ("verdict", "log_totals", "control_row", "control_totals", "never_written")
+OF_THE_LOG = ("verdict", "log_totals", "control_row", "control_totals", "summary", "never_written")
 
 
 def figures(detail: str, name: str = "") -> tuple[Decimal, ...]:

@@ -113,7 +113,7 @@ def test_every_sql_example_runs(workdatahub):
     assert snapshot(workdatahub) == EXPECTED
 
 
-@pytest.mark.parametrize("file", ["sql/backfill.sql", "sql/queries/largest_aum.sql"])
+@pytest.mark.parametrize("file", ["sql/backfill.sql", "sql/queries/new_and_lost.sql"])
 def test_psql_command_runs(workdatahub, file):
     for month in range(1, 13):
         Source(workdatahub).detail("C1", "100", f"2025-{month:02}-01")

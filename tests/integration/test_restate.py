@@ -1,4 +1,4 @@
-"""customer.restate_monthly_snapshot: messages, sessions, and data of production's size."""
+"""customer.restate_monthly_snapshot: messages, and data of production's size."""
 
 import json
 import statistics
@@ -12,9 +12,8 @@ from functools import partial
 import oracle
 import psycopg
 import pytest
-from psycopg.errors import ObjectNotInPrerequisiteState
 from psycopg.types.json import set_json_loads
-from support import FACT, Notice, Source, do, listen, refresh, restate, wait_for_lock
+from support import FACT, Notice, Source, do, listen, refresh, restate
 
 JUNE = date(2025, 6, 30)
 JULY = date(2025, 7, 31)
@@ -87,47 +86,6 @@ def test_hint_of_todays_contracts_leads_out_of_it(connection, source):
 
     connection.execute(hint.partition(": ")[2])
 
-    assert customers(connection) == ["C1", "C2"]
-
-
-@pytest.mark.parametrize("write", [refresh, restate])
-def test_month_whose_aum_is_gone_is_refused_with_a_hint_that_leads_out_of_it(
-    connection, source, write
-):
-    restate(connection, JUNE)
-    connection.execute("""DELETE FROM business."规模明细" """)
-
-    with pytest.raises(ObjectNotInPrerequisiteState, match="the AUM detail has no row") as caught:
-        write(connection, JUNE)
-
-    with connection.transaction():
-        connection.execute(
-            caught.value.diag.message_hint.partition("all the same: ")[2].partition(";")[0]
-        )
-        result = write(connection, JUNE)
-    assert (result["aum_total"], result["accepted"]) == (0, True)
-
-
-# --- Several sessions --------------------------------------------------------
-
-
-def test_restate_waited_for_deletes_what_came_meanwhile(
-    connect, connection, source, start: Callable
-):
-    """A row that another transaction adds while the restate waits does not outlive it."""
-    restate(connection, JUNE)
-    writer, caller = connect(), connect(autocommit=True)
-    writer.execute(
-        f"INSERT INTO {FACT} (snapshot_month, company_id, product_line_code, product_line_name)"
-        " VALUES (%s, 'C3', 'PL202', '企年受托')",
-        [JUNE],
-    )
-
-    call = start(restate, caller, JUNE)
-    wait_for_lock(connection, writer, call)
-    writer.commit()
-
-    assert call.result(timeout=20)["deleted"] == 1
     assert customers(connection) == ["C1", "C2"]
 
 

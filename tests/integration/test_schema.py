@@ -16,7 +16,8 @@ MAJOR = 15
 def package_schema(package: str, source: str) -> str:
     """What deploying adds, in pg_dump's words but for three things.
 
-    Bodies of functions and comments stand in deploy/, where a change to them is seen as well.
+    Bodies of functions and views, and comments, stand in deploy/, where a change to them is seen
+    as well.
     Whoever deploys owns all of it, which is for test_intruders.py, and has another name at each
     site.
     """
@@ -27,6 +28,7 @@ def package_schema(package: str, source: str) -> str:
         if platform.get(name) != text and not name.startswith("COMMENT ")
     )
     added = re.sub(r"^(ALTER .* OWNER TO .*;\n+|\n)", "", added + "\n", flags=re.MULTILINE)
+    added = re.sub(r"(CREATE VIEW \S+ AS)\n.*?;\n", r"\1 …;\n", added, flags=re.DOTALL)
     return re.sub(r"AS (\$\w*\$).*?\1;", "AS …;", added, flags=re.DOTALL)
 
 
@@ -96,7 +98,7 @@ def test_every_way_to_break_the_package_still_applies():
     # scripts/accept runs this file with no path to it.
     from mutants import mutants
 
-    assert 500 <= len(mutants()) <= 1100
+    assert 500 <= len(mutants()) <= 1800
 
 
 if __name__ == "__main__":  # scripts/accept; the databases are with and without the package

@@ -7,11 +7,11 @@ from decimal import Decimal
 import oracle
 import psycopg
 import pytest
-from psycopg import IsolationLevel
 from support import (
     CALLS,
     FACT,
     KINDS,
+    LEVELS,
     Source,
     changes,
     deploy_scripts,
@@ -29,8 +29,6 @@ from support import (
     succeed,
     wait_for_lock,
 )
-
-READ_COMMITTED, REPEATABLE_READ = IsolationLevel.READ_COMMITTED, IsolationLevel.REPEATABLE_READ
 
 JANUARY = date(2026, 1, 31)
 JUNE = date(2025, 6, 30)
@@ -72,6 +70,18 @@ def execute(database: str, *statements: str) -> list[tuple]:
         return cursor.fetchall() if cursor.description else []
 
 
+def names_shown(database: str) -> set[str | None]:
+    """What the dimensions call customers and product lines, and who was reported to have left."""
+    queries = (
+        "SELECT customer_name FROM customer.dim_customer",
+        "SELECT product_line_name FROM customer.dim_product_line",
+        "SELECT product_category FROM customer.dim_product_line",
+        "SELECT business_category FROM customer.dim_product_line",
+        "SELECT reported_name FROM customer.unmatched_awards_and_losses",
+    )
+    return {name for (name,) in execute(database, " UNION ".join(queries))}
+
+
 def tables_read(database: str) -> dict[str, str]:
     return dict(
         execute(database, "SELECT DISTINCT source, table_name FROM customer.source_columns()")
@@ -105,6 +115,30 @@ def test_second_generation_is_found_and_gives_what_the_oracle_says(renamed_sampl
         assert stored[JANUARY] == oracle.snapshot(sources, JANUARY, "current")
         assert stored[JUNE] == oracle.snapshot(sources, JUNE, "as_of")
         assert errors_in(connection, JANUARY) == errors_in(connection, JUNE) == []
+    names = names_shown(database)
+    assert {"企年受托", "职业年金", "投资"} < names
+    assert len(names) > 5000
+
+
+def test_names_of_another_type_are_none(source_database):
+    """Nor are columns that only people read a reason to refuse."""
+    with psycopg.connect(dbname=source_database) as connection:
+        source = Source(connection)
+        source.contract("C1")
+        source.award("C9")
+        source.loss("C9")
+    succeed(deploy_scripts(source_database))
+    for table, column in (
+        ('customer."年金客户"', "客户名称"),
+        ('customer."当年中标"', "上报客户名称"),
+        ('customer."当年流失"', "上报客户名称"),
+        *(('mapping."产品线"', column) for column in ("产品线", "产品类别", "业务大类")),
+    ):
+        execute(source_database, f'ALTER TABLE {table} ALTER "{column}" TYPE integer USING 1')
+        succeed(psql(source_database, "-f", "deploy/sources.sql"))
+
+    execute(source_database, REFRESH)
+    assert names_shown(source_database) == {None}
 
 
 def test_where_both_generations_are_there_it_asks_and_keeps_the_answer(source_database):
@@ -256,6 +290,7 @@ def test_owner_needs_the_columns_that_are_read_and_no_more(source_database, owne
         source = Source(connection)
         source.contract("C1")
         source.award("C1")
+        source.loss("C9")
         source.detail("C1", "1.50")
 
     result = deploy_scripts(source_database, *as_role(owner))
@@ -270,6 +305,8 @@ def test_owner_needs_the_columns_that_are_read_and_no_more(source_database, owne
             do(session, name, JANUARY)
         refresh(session, JANUARY)
         assert errors_in(session, JANUARY) == []
+    # Nor those which only people read.
+    assert names_shown(source_database) == {None}
     assert execute(source_database, f"SELECT aum_balance FROM {FACT}") == [(Decimal("1.50"),)]
 
     revert = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
@@ -300,13 +337,13 @@ def test_functions_that_another_role_made_first_are_neither_run_nor_taken(
     assert not is_superuser
 
 
-@pytest.mark.parametrize("level", [READ_COMMITTED, REPEATABLE_READ])
+@pytest.mark.parametrize("level", ["read committed", "repeatable read"])
 def test_type_that_changes_meanwhile_is_not_taken_unnoticed(connect, connection, start, level):
     source = Source(connection)
     source.contract("C1")
     source.detail("C1", "12345678901.23")
     platform, load = connect(), connect()
-    load.isolation_level = level
+    load.isolation_level = LEVELS[level]
     load.execute("SELECT 1")
     platform.execute('ALTER TABLE business."规模明细" ALTER "期末资产规模" TYPE real')
 
@@ -356,7 +393,10 @@ def test_row_security_on_a_source_is_an_error_and_filters_nothing(source_databas
         Source(connection).contract("C1")
     succeed(deploy_scripts(source_database, *as_role(owner)))
     execute(
-        source_database, "ALTER TABLE customer.customer_plan_contract ENABLE ROW LEVEL SECURITY"
+        source_database,
+        "ALTER TABLE customer.customer_plan_contract ENABLE ROW LEVEL SECURITY;"
+        "ALTER TABLE customer.monthly_status_summary ENABLE ROW LEVEL SECURITY,"
+        " FORCE ROW LEVEL SECURITY",
     )
 
     for call in (
@@ -364,6 +404,8 @@ def test_row_security_on_a_source_is_an_error_and_filters_nothing(source_databas
         "SELECT customer.post_etl_hook('annuity_performance', '202601')",
         "SELECT customer.restate_monthly_snapshot('2026-01-31', 'why')",
         "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')",
+        "SELECT customer.stale_rows_by_product_line('2026-01-31')",
+        "SELECT customer.summarise_snapshot_month('2026-01-31', '[]')",
     ):
         errors = fail(psql(source_database, *as_role(owner), "-c", call))
         assert "would be affected by row-level security policy" in errors
@@ -561,6 +603,7 @@ def test_other_source_systems_with_no_more_than_is_read_are_enough(
     for call, wins in ((REFRESH, True), (restate, False)):
         [(result,)] = execute(database, call)
         assert (result["total"], result["aum_total"], result["aum_unattributed"]) == (2, 150, 8)
+        assert names_shown(database) == {None}
         with psycopg.connect(dbname=database) as connection:
             assert errors_in(connection, JANUARY) == []
             assert sorted(oracle.read_stored(connection)[JANUARY].values()) == [

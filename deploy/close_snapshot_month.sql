@@ -41,7 +41,7 @@ BEGIN
         RAISE EXCEPTION 'month % holds no rows, so there is nothing to close', v_month_label
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = format('Fill it first: SELECT customer.refresh_monthly_snapshot(DATE %L);', v_month_label);
+                HINT = format('It must be filled first; who has the right to refresh months runs: SELECT customer.refresh_monthly_snapshot(DATE %L);', v_month_label);
     END IF;
 
     SELECT

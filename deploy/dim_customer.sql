@@ -80,16 +80,16 @@ COMMENT ON FUNCTION customer.customer_names() IS
 'Internal: the customers that the snapshot holds in any month, with their names of today, for the view customer.dim_customer, whose readers need EXECUTE on this and no right on the source.
 SQLSTATE 55000: a source table is not as it was when the package was deployed; the hint says what mends it.';
 COMMENT ON VIEW customer.dim_customer IS
-'客户维度, dimension of customers: one row for each customer that the snapshot holds in any month, with its name of today. Relate it to company_id of the fact table and of customer.monthly_status_movement.';
+'客户维度: dimension of customers, one row for each customer that the snapshot holds in any month, with its name of today. Relate it to company_id of the fact table and of customer.monthly_status_movement.';
 COMMENT ON COLUMN customer.dim_customer.company_id IS
-'客户, the customer''s id.';
+'客户号: id of the customer.';
 COMMENT ON COLUMN customer.dim_customer.customer_name IS
-'客户名称, its name in the platform today. NULL if the platform has none, or the package may not read it.';
+'客户名称: its name in the platform today. NULL if the platform has none, or the package may not read it.';
 COMMENT ON COLUMN customer.dim_customer.is_temporary IS
-'临时客户, whether the id is a temporary one (IN and 16 characters): the customer was not resolved yet, and gets another id later.';
+'是否临时客户号: whether the id is a temporary one (IN and 16 characters): the customer was not resolved yet, and gets another id later.';
 COMMENT ON COLUMN customer.dim_customer.first_snapshot_month IS
-'首次出现月份, the first stored month in which it has a row.';
+'首次出现月份: the first stored month in which it has a row.';
 COMMENT ON COLUMN customer.dim_customer.last_snapshot_month IS
-'最近出现月份, the last stored month in which it has a row.';
+'最近出现月份: the last stored month in which it has a row.';
 
 COMMIT;

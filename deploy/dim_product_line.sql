@@ -60,14 +60,14 @@ COMMENT ON FUNCTION customer.product_line_names() IS
 'Internal: the product lines of the platform with their names of today, for the view customer.dim_product_line, whose readers need EXECUTE on this and no right on the source.
 SQLSTATE 55000: a source table is not as it was when the package was deployed; the hint says what mends it.';
 COMMENT ON VIEW customer.dim_product_line IS
-'产品线维度, dimension of product lines: one row for each product line of the platform, with its name of today. Relate it to product_line_code of the fact table and of the views.';
+'产品线维度: dimension of product lines, one row for each product line of the platform, with its name of today. Relate it to product_line_code of the fact table and of the views.';
 COMMENT ON COLUMN customer.dim_product_line.product_line_code IS
-'产品线代码, the product line, such as PL202.';
+'产品线代码: the product line, such as PL202.';
 COMMENT ON COLUMN customer.dim_product_line.product_line_name IS
-'产品线, its name in the platform today; the fact table keeps the name that the contracts had. NULL if the platform has none.';
+'产品线名称: its name in the platform today; the fact table keeps the name that the contracts had. NULL if the platform has none.';
 COMMENT ON COLUMN customer.dim_product_line.product_category IS
-'产品类别, category of the product. NULL if the platform has none, or the package may not read it.';
+'产品类别: category of the product. NULL if the platform has none, or the package may not read it.';
 COMMENT ON COLUMN customer.dim_product_line.business_category IS
-'业务大类, category of the business. NULL if the platform has none, or the package may not read it.';
+'业务大类: category of the business. NULL if the platform has none, or the package may not read it.';
 
 COMMIT;

@@ -97,7 +97,7 @@ BEGIN
         'COMMENT ON TABLE customer.fct_customer_business_monthly_status IS %L',
         concat_ws(
             E'\n\n',
-            'Customer monthly snapshot (periodic snapshot fact table): the standing of each customer in each product line '
+            '客户月度快照表: periodic snapshot fact table with the standing of each customer in each product line '
                 'at the end of a month. One row per month, customer and product line. '
                 'Written by customer.refresh_monthly_snapshot; nothing else should write it.',
             -- What adopting it said stays.
@@ -111,29 +111,29 @@ END
 $$;
 
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.snapshot_month IS
-'The month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.company_id IS
-'Customer; refers to the platform''s table of customers.';
+'客户号: customer; refers to the platform''s table of customers.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.product_line_code IS
-'Product line, such as PL202; refers to the platform''s table of product lines.';
+'产品线代码: product line, such as PL202; refers to the platform''s table of product lines.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.product_line_name IS
-'Name of the product line, such as 企年受托, as its contracts spell it; where they differ, the greatest in byte order (COLLATE "C").';
+'产品线名称: name of the product line, such as 企年受托, as its contracts spell it; where they differ, the greatest in byte order (COLLATE "C").';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_strategic IS
-'战客, strategic customer: true if any of the contracts behind this row is marked strategic. A NULL mark counts as false.';
+'战客: strategic customer; true if any of the contracts behind this row is marked strategic. A NULL mark counts as false.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_existing IS
-'已客, existing customer: true if any of the contracts behind this row is marked existing. A NULL mark counts as false.';
+'已客: existing customer; true if any of the contracts behind this row is marked existing. A NULL mark counts as false.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_new IS
-'新客, new customer: an award was won this year and the customer is not an existing one (is_winning_this_year AND NOT is_existing).';
+'新客: new customer; an award was won this year and the customer is not an existing one (is_winning_this_year AND NOT is_existing).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_winning_this_year IS
 '当年中标: the platform''s awards have a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month: the whole year, later months included, where the month was written by rule current; up to snapshot_month by rule as_of (customer.monthly_snapshot_control.last_rule).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.is_churned_this_year IS
 '当年流失: the platform''s losses have a row for this customer and product line whose 上报月份 lies in the calendar year of snapshot_month: the whole year, later months included, where the month was written by rule current; up to snapshot_month by rule as_of (customer.monthly_snapshot_control.last_rule).';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.aum_balance IS
-'AUM at month end in yuan, 2 decimals: the sum of 期末资产规模 in the platform''s 规模明细 for this customer and product line where 月度 is any day of the month, rounded after summing. 0 where there is none.';
+'期末资产规模: AUM at month end in yuan, 2 decimals; the sum of 期末资产规模 in the platform''s 规模明细 for this customer and product line where 月度 is any day of the month, rounded after summing. 0 where there is none.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.plan_count IS
-'Number of distinct plans (plan_code) among the contracts behind this row.';
+'计划数: number of distinct plans (plan_code) among the contracts behind this row.';
 COMMENT ON COLUMN customer.fct_customer_business_monthly_status.updated_at IS
-'When a value of this row last changed: the start of the transaction that changed it. A refresh that finds the row right leaves it.';
+'更新时间: when a value of this row last changed, as the start of the transaction that changed it. A refresh that finds the row right leaves it.';
 
 COMMENT ON CONSTRAINT fct_customer_business_monthly_status_pkey ON customer.fct_customer_business_monthly_status IS
 'One row per month, customer and product line.';

@@ -25,7 +25,7 @@ BEGIN
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = format(
-                    'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE %L, ''why'');',
+                    'If its published numbers must change, who has the right to reopen months runs: SELECT customer.reopen_snapshot_month(DATE %L, ''why'');',
                     to_char(p_snapshot_month, 'YYYY-MM-DD')
                 );
     END IF;

@@ -2,6 +2,8 @@
 -- requires: sources
 -- One row a month: how it was last written, whether it is closed. The row is the month's lock.
 
+SET client_encoding = 'UTF8';
+
 BEGIN;
 
 -- What others made in public is not for the package to use.
@@ -33,35 +35,35 @@ CREATE TABLE IF NOT EXISTS customer.monthly_snapshot_control (
 CALL customer.revoke_default_grants('customer.monthly_snapshot_control'::regclass);
 
 COMMENT ON TABLE customer.monthly_snapshot_control IS
-'Control table of the customer monthly snapshot: one row for each month that was ever written or closed, or that customer.pre_etl_check was asked about. Whoever writes or closes a month locks its row first, so the row is the month''s lock. Maintained by the package''s functions; read it, do not write it.';
+'快照控制表: control table of the customer monthly snapshot, one row for each month that was ever written or closed, or that customer.pre_etl_check was asked about. Whoever writes or closes a month locks its row first, so the row is the month''s lock. Maintained by the package''s functions; read it, do not write it.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.snapshot_month IS
-'The month, as its last day.';
+'快照月份: the month, as its last day.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.last_rule IS
-'The rule by which the month was last written: current (contracts current on the day of the refresh) or as_of (contract versions that cover the last day of the month). Restating makes it as_of, and refreshing leaves it so. NULL if the package never wrote the month, or it was discarded.';
+'最近取数口径: the rule by which the month was last written: current (contracts current on the day of the refresh) or as_of (contract versions that cover the last day of the month). Restating makes it as_of, and refreshing leaves it so. NULL if the package never wrote the month, or it was discarded.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.last_log_id IS
-'log_id of the newest entry for the month in customer.monthly_snapshot_log. NULL if there is none.';
+'最近日志号: log_id of the newest entry for the month in customer.monthly_snapshot_log. NULL if there is none.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.stale_rows IS
-'Rows of the month that no contract of its rule supported when it was last refreshed or restated, or rows of it were last changed by hand, or adopted; they are still stored.';
+'无对应合同行数: rows of the month that no contract of its rule supported when it was last refreshed or restated, or rows of it were last changed by hand, or adopted; they are still stored.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.last_changed_at IS
-'When rows of the month last changed, deleted ones included: it rises with each change. A refresh that finds the month right leaves it. For a month that was adopted, the newest updated_at of its rows. NULL if the month never held a row.';
+'最近变更时间: when rows of the month last changed, deleted ones included: it rises with each change. A refresh that finds the month right leaves it. For a month that was adopted, the newest updated_at of its rows. NULL if the month never held a row.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_rows IS
-'Rows that the sources supported when the month was last refreshed or restated, with which the next refresh or restate is compared. NULL if the package never wrote the month, or it was discarded.';
+'基准行数: rows that the sources supported when the month was last refreshed or restated, with which the next refresh or restate is compared. NULL if the package never wrote the month, or it was discarded.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.baseline_aum IS
-'Sum of the absolute amounts of aum_balance over these rows, yuan, for the same comparison. NULL as baseline_rows.';
+'基准资产规模绝对值: sum of the absolute amounts of aum_balance over these rows, yuan, for the same comparison. NULL as baseline_rows.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.writer IS
-'Who changes rows of the month at this very moment, as transaction and depth of triggers: by it the package''s own writes are told from changes by hand. Nobody sees it but the transaction itself; NULL once it is committed.';
+'当前写入者: who changes rows of the month at this very moment, as transaction and depth of triggers: by it the package''s own writes are told from changes by hand. Nobody sees it but the transaction itself; NULL once it is committed.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_at IS
-'When the month was closed; NULL while it is open.';
+'关账时间: when the month was closed; NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_by IS
-'Role that closed the month (session_user); NULL while it is open.';
+'关账人: role that closed the month (session_user); NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.close_note IS
-'Why the month was closed; NULL while it is open.';
+'关账说明: why the month was closed; NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_rows IS
-'Control total: rows of the month when it was closed; NULL while it is open.';
+'关账时行数: control total, rows of the month when it was closed; NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_aum IS
-'Control total: sum of aum_balance over all rows of the month when it was closed, yuan; NULL while it is open.';
+'关账时资产规模: control total, sum of aum_balance over all rows of the month when it was closed, yuan; NULL while it is open.';
 COMMENT ON COLUMN customer.monthly_snapshot_control.closed_sha256 IS
-'Control total: sha256 over the rows of the month when it was closed, all columns but updated_at, as customer.snapshot_control_totals works it out; NULL while it is open.';
+'关账时校验值: control total, sha256 over the rows of the month when it was closed, all columns but updated_at, as customer.snapshot_control_totals works it out; NULL while it is open.';
 COMMENT ON CONSTRAINT monthly_snapshot_control_pkey ON customer.monthly_snapshot_control IS
 'One row a month.';
 COMMENT ON INDEX customer.monthly_snapshot_control_pkey IS

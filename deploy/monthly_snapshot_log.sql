@@ -80,51 +80,51 @@ CALL customer.revoke_default_grants('customer.next_log_id(bigint)'::regprocedure
 CALL customer.revoke_default_grants('customer.monthly_snapshot_log_log_id_seq'::regclass);
 
 COMMENT ON TABLE customer.monthly_snapshot_log IS
-'One row for each refresh, restate, close, reopen and discard of a month that committed, for each change of its rows by hand, and for each month of a table that was adopted; what was rolled back leaves none. Written by the package''s functions and triggers.';
+'快照操作日志表: one row for each refresh, restate, close, reopen and discard of a month that committed, for each change of its rows by hand, and for each month of a table that was adopted; what was rolled back leaves none. Written by the package''s functions and triggers.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.log_id IS
-'Number of the entry, rising; gaps are calls that were rolled back, and statements by hand that changed nothing.';
+'日志号: number of the entry, rising; gaps are calls that were rolled back, and statements by hand that changed nothing.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.snapshot_month IS
-'The month, as its last day.';
+'快照月份: the month, as its last day.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.operation IS
-'What was done: refresh, restate, close, reopen, discard; by_hand (somebody changed rows past the package''s functions, one entry for each month and kind of change); adopt (the month stood in the table before the package recorded changes).';
+'操作类型: what was done: refresh, restate, close, reopen, discard; by_hand (somebody changed rows past the package''s functions, one entry for each month and kind of change); adopt (the month stood in the table before the package recorded changes).';
 COMMENT ON COLUMN customer.monthly_snapshot_log.rule IS
-'The rule that a refresh or restate went by: current (contracts that were current then) or as_of (contract versions that cover the last day of the month). NULL for others.';
+'取数口径: the rule that a refresh or restate went by: current (contracts that were current then) or as_of (contract versions that cover the last day of the month). NULL for others.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.reason IS
-'Why, in the caller''s words. NULL for a refresh and a change by hand.';
+'原因: why, in the caller''s words. NULL for a refresh, and for a change by hand but that of sql/merge_customers.sql.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.started_at IS
-'Wall clock when the call began, before it waited for the month''s lock.';
+'开始时间: wall clock when the call began, before it waited for the month''s lock.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.finished_at IS
-'Wall clock when the work was done; the caller''s commit comes later.';
+'完成时间: wall clock when the work was done; the caller''s commit comes later.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.total IS
-'Rows that the sources supported. NULL but for refresh and restate.';
+'有对应合同行数: rows that the sources supported. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.upserted IS
-'Rows written: inserted + updated + stale rows that were brought up to date. NULL but for refresh and restate.';
+'写入行数: rows written: inserted + updated + stale rows that were brought up to date. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.inserted IS
-'Rows that were new in the month; for adopt, those that stood there. NULL for close, reopen and discard.';
+'新增行数: rows that were new in the month; for adopt, those that stood there. NULL for close, reopen and discard.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.updated IS
-'Rows of which some value changed; for refresh and restate, supported ones. NULL but for refresh, restate and by_hand.';
+'更新行数: rows of which some value changed; for refresh and restate, supported ones. NULL but for refresh, restate and by_hand.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.unchanged IS
-'Supported rows found right and left untouched. NULL but for refresh and restate.';
+'未变行数: supported rows found right and left untouched. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.stale IS
-'Rows stored for the month that no contract supported and that were kept. NULL but for refresh and restate.';
+'保留的无对应合同行数: rows stored for the month that no contract supported and that were kept. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.deleted IS
-'Rows that were removed: by refresh and restate those that nothing in the sources supported any more, by discard all. NULL for close and reopen.';
+'删除行数: rows that were removed: by refresh and restate those that nothing in the sources supported any more, by discard all. NULL for close and reopen.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.aum_total IS
-'Sum of aum_balance over the supported rows, in yuan. NULL but for refresh and restate.';
+'已归属资产规模: sum of aum_balance over the supported rows, in yuan. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.aum_unattributed IS
-'期末资产规模 of the month that no supported row carries, in yuan, 2 decimals. NULL but for refresh and restate.';
+'未归属资产规模: 期末资产规模 of the month that no supported row carries, in yuan, 2 decimals. NULL but for refresh and restate.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.accepted IS
-'Whether the month looked implausible, and was written all the same because the caller had set customer.accept_implausible; for close TRUE if validation found errors in it, NULL if none. NULL for others.';
+'是否异常放行: whether the month looked implausible, and was written all the same because the caller had set customer.accept_implausible; for close TRUE if validation found errors in it, NULL if none. NULL for others.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.month_rows IS
-'Control total: rows that the entry left in the month, stale ones included. A change by hand takes those of the entry before it and adds what it changed, so that what was changed past the triggers stays in sight.';
+'操作后行数: control total, rows that the entry left in the month, stale ones included. A change by hand takes those of the entry before it and adds what it changed, so that what was changed past the triggers stays in sight.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.month_aum IS
-'Control total: sum of aum_balance over these rows, yuan.';
+'操作后资产规模: control total, sum of aum_balance over these rows, yuan.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.month_sha256 IS
-'Control total of a close: sha256 over these rows, all columns but updated_at, as customer.snapshot_control_totals works it out. NULL for others.';
+'操作后校验值: control total of a close, sha256 over these rows, all columns but updated_at, as customer.snapshot_control_totals works it out. NULL for others.';
 COMMENT ON COLUMN customer.monthly_snapshot_log.invoked_by IS
-'Role that called, as it logged in (session_user).';
+'操作人: role that called, as it logged in (session_user).';
 COMMENT ON COLUMN customer.monthly_snapshot_log.application_name IS
-'application_name of the calling session; empty if it set none.';
+'应用程序名: application_name of the calling session; empty if it set none.';
 COMMENT ON FUNCTION customer.next_log_id(bigint) IS
 'Internal: draws the number of the next log entry for a month, whose lock the caller holds.
 p_last_log_id: the newest entry of the month; NULL if there is none.

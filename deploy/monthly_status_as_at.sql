@@ -4,6 +4,8 @@
 -- requires: snapshot_rows_after
 -- What a month was like: its rows as any entry of its log left them.
 
+SET client_encoding = 'UTF8';
+
 BEGIN;
 
 -- What others made in public is not for the package to use.
@@ -79,7 +81,7 @@ $$;
 CALL customer.revoke_default_grants('customer.monthly_status_as_at(date, bigint)'::regprocedure);
 
 COMMENT ON FUNCTION customer.monthly_status_as_at(date, bigint) IS
-'The rows of a month exactly as an entry of its log left them, updated_at included, put together from customer.fct_customer_business_monthly_status and customer.monthly_status_history. What was published for January:
+'快照回溯: the rows of a month exactly as an entry of its log left them, updated_at included, put together from customer.fct_customer_business_monthly_status and customer.monthly_status_history. What was published for January:
 SELECT * FROM customer.monthly_status_as_at(''2026-01-31'', (SELECT max(log_id) FROM customer.monthly_snapshot_log WHERE snapshot_month = ''2026-01-31'' AND operation = ''close''));
 
 p_snapshot_month: any day of the month.

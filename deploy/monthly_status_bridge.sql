@@ -75,48 +75,48 @@ FROM (
 CALL customer.revoke_default_grants('customer.monthly_status_bridge'::regclass);
 
 COMMENT ON VIEW customer.monthly_status_bridge IS
-'规模变动桥（按产品线）, the AUM bridge by product line: how the AUM and the customers of the calendar month before became those of the month. One row for each stored month and product line that it or the month before holds. Ask for one month or a range: each month is worked out from its rows and those of the month before.';
+'规模变动分解（按产品线）: the AUM bridge by product line, which shows how the AUM and the customers of the calendar month before became those of the month. One row for each stored month and product line that it or the month before holds. Ask for one month or a range: each month is worked out from its rows and those of the month before.';
 COMMENT ON COLUMN customer.monthly_status_bridge.snapshot_month IS
-'月份, the month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.monthly_status_bridge.product_line_code IS
-'产品线代码, the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
+'产品线代码: the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
 COMMENT ON COLUMN customer.monthly_status_bridge.product_line_name IS
-'产品线, name of the product line as stored in the month: the greatest in byte order if its rows differ. customer.dim_product_line has today''s.';
+'产品线名称: name of the product line as stored in the month, the greatest in byte order if its rows differ. customer.dim_product_line has today''s.';
 COMMENT ON COLUMN customer.monthly_status_bridge.previous_aum_balance IS
-'上月资产规模, AUM at the end of the month before, yuan. NULL if the month before is not stored. Adds up over product lines: yes. Over months: no, it is a balance.';
+'上月末资产规模: AUM at the end of the month before, yuan. NULL if the month before is not stored. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_bridge.started_aum IS
-'新增规模, aum_change of those who started (movement), yuan, signed. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'新增规模: aum_change of those who started (movement), yuan, signed. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.ended_aum IS
-'流失规模, aum_change of those who ended (movement), yuan, signed: what left is negative. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'流失规模: aum_change of those who ended (movement), yuan, signed: what left is negative. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.grew_aum IS
-'增长规模, aum_change of those who grew, yuan. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'存量增长规模: aum_change of those who grew, yuan. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.shrank_aum IS
-'减少规模, aum_change of those who shrank, yuan, negative. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'存量减少规模: aum_change of those who shrank, yuan, negative. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.aum_balance IS
-'期末资产规模, AUM at month end, yuan: previous_aum_balance + started_aum + ended_aum + grew_aum + shrank_aum, to the cent. Adds up over product lines: yes. Over months: no, it is a balance.';
+'期末资产规模: AUM at month end, yuan, which is previous_aum_balance + started_aum + ended_aum + grew_aum + shrank_aum, to the cent. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_bridge.previous_customers_with_aum IS
-'上月有规模客户数, customers with AUM other than 0 in the month before. NULL if the month before is not stored. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'上月有规模客户数: customers with AUM other than 0 in the month before. NULL if the month before is not stored. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge.started_customers IS
-'新增客户数, customers who started: AUM 0 or no row before, and not 0 now. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'新增有规模客户数: customers who started, with AUM 0 or no row before, and not 0 now. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.ended_customers IS
-'流失客户数, customers who ended: AUM not 0 before, and 0 or no row now. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'流失有规模客户数: customers who ended, with AUM not 0 before, and 0 or no row now. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.customers_with_aum IS
-'有规模客户数, customers with AUM other than 0: previous_customers_with_aum + started_customers - ended_customers. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'有规模客户数: customers with AUM other than 0, which are previous_customers_with_aum + started_customers - ended_customers. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge.grew_customers IS
-'规模增长客户数, customers who grew. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'规模增长客户数: customers who grew. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.shrank_customers IS
-'规模减少客户数, customers who shrank. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'规模减少客户数: customers who shrank. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.steady_customers IS
-'规模不变客户数, customers whose AUM is not 0 and the same. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'规模不变客户数: customers whose AUM is not 0 and the same. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.added_customers IS
-'新增行数, customers who have a row and had none in the month before. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'新增在册客户数: customers who have a row and had none in the month before. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.dropped_customers IS
-'减少行数, customers who had a row in the month before and have none. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
+'退出在册客户数: customers who had a row in the month before and have none. NULL if the month before is not stored. Adds up over product lines: no, for who ends in one line and stays in another has ended in the line only. Over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge.started_rate IS
-'新增率, started_customers divided by previous_customers_with_aum, 4 decimals. NULL if that is 0, or the month before is not stored. Adds up: no.';
+'客户新增率: started_customers divided by previous_customers_with_aum, 4 decimals. NULL if that is 0, or the month before is not stored. Adds up: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge.ended_rate IS
-'流失率, ended_customers divided by previous_customers_with_aum, 4 decimals; the retention rate (留存率) is 1 less this. NULL if that is 0, or the month before is not stored. Adds up: no.';
+'客户流失率: ended_customers divided by previous_customers_with_aum, 4 decimals; the retention rate (留存率) is 1 less this. NULL if that is 0, or the month before is not stored. Adds up: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge.ended_aum_rate IS
-'规模流失率, -ended_aum divided by previous_aum_balance, 4 decimals. NULL if that is not above 0, or the month before is not stored. Adds up: no.';
+'规模流失率: -ended_aum divided by previous_aum_balance, 4 decimals. NULL if that is not above 0, or the month before is not stored. Adds up: no.';
 
 COMMIT;

@@ -77,44 +77,44 @@ FROM (
 CALL customer.revoke_default_grants('customer.monthly_status_bridge_total'::regclass);
 
 COMMENT ON VIEW customer.monthly_status_bridge_total IS
-'规模变动桥（合计）, the AUM bridge of the whole: how the AUM and the customers of the calendar month before became those of the month. One row for each stored month; a customer counts once, by its AUM over all its product lines, so that the parts of customer.monthly_status_bridge do not add up to these. Ask for one month or a range: each month is worked out from its rows and those of the month before.';
+'规模变动分解（合计）: the AUM bridge of the whole, which shows how the AUM and the customers of the calendar month before became those of the month. One row for each stored month; a customer counts once, by its AUM over all its product lines, so that the parts of customer.monthly_status_bridge do not add up to these. Ask for one month or a range: each month is worked out from its rows and those of the month before.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.snapshot_month IS
-'月份, the month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.previous_aum_balance IS
-'上月资产规模, AUM at the end of the month before, yuan. NULL if the month before is not stored. Adds up over months: no, it is a balance.';
+'上月末资产规模: AUM at the end of the month before, yuan. NULL if the month before is not stored. Adds up over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.started_aum IS
-'新增规模, aum_change of those who started (customer_movement), yuan, signed. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'新增规模: aum_change of those who started (customer_movement), yuan, signed. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.ended_aum IS
-'流失规模, aum_change of those who ended (customer_movement), yuan, signed: what left is negative. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'流失规模: aum_change of those who ended (customer_movement), yuan, signed: what left is negative. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.grew_aum IS
-'增长规模, aum_change of those who grew, yuan. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'存量增长规模: aum_change of those who grew, yuan. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.shrank_aum IS
-'减少规模, aum_change of those who shrank, yuan, negative. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'存量减少规模: aum_change of those who shrank, yuan, negative. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.aum_balance IS
-'期末资产规模, AUM at month end, yuan: previous_aum_balance + started_aum + ended_aum + grew_aum + shrank_aum, to the cent. Adds up over months: no, it is a balance.';
+'期末资产规模: AUM at month end, yuan, which is previous_aum_balance + started_aum + ended_aum + grew_aum + shrank_aum, to the cent. Adds up over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.previous_customers_with_aum IS
-'上月有规模客户数, customers with AUM other than 0 in the month before. NULL if the month before is not stored. Each customer once, however many product lines it holds. Adds up over months: no.';
+'上月有规模客户数: customers with AUM other than 0 in the month before. NULL if the month before is not stored. Each customer once, however many product lines it holds. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.started_customers IS
-'新增客户数, customers who started: AUM 0 or no row before, and not 0 now. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'新增有规模客户数: customers who started, with AUM 0 or no row before, and not 0 now. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.ended_customers IS
-'流失客户数, customers who ended: AUM not 0 before, and 0 or no row now. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'流失有规模客户数: customers who ended, with AUM not 0 before, and 0 or no row now. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.customers_with_aum IS
-'有规模客户数, customers with AUM other than 0: previous_customers_with_aum + started_customers - ended_customers. Each customer once, however many product lines it holds. Adds up over months: no.';
+'有规模客户数: customers with AUM other than 0, which are previous_customers_with_aum + started_customers - ended_customers. Each customer once, however many product lines it holds. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.grew_customers IS
-'规模增长客户数, customers who grew. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'规模增长客户数: customers who grew. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.shrank_customers IS
-'规模减少客户数, customers who shrank. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'规模减少客户数: customers who shrank. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.steady_customers IS
-'规模不变客户数, customers whose AUM is not 0 and the same. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'规模不变客户数: customers whose AUM is not 0 and the same. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.added_customers IS
-'新进客户数, customers who have a row and had none in the month before, in any product line. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'新增在册客户数: customers who have a row and had none in the month before, in any product line. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.dropped_customers IS
-'退出客户数, customers who had a row in the month before and have none, in any product line. NULL if the month before is not stored. Adds up over months: no, for some start again.';
+'退出在册客户数: customers who had a row in the month before and have none, in any product line. NULL if the month before is not stored. Adds up over months: no, for some start again.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.started_rate IS
-'新增率, started_customers divided by previous_customers_with_aum, 4 decimals. NULL if that is 0, or the month before is not stored. Adds up: no.';
+'客户新增率: started_customers divided by previous_customers_with_aum, 4 decimals. NULL if that is 0, or the month before is not stored. Adds up: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.ended_rate IS
-'流失率, ended_customers divided by previous_customers_with_aum, 4 decimals; the retention rate (留存率) is 1 less this. NULL if that is 0, or the month before is not stored. Adds up: no.';
+'客户流失率: ended_customers divided by previous_customers_with_aum, 4 decimals; the retention rate (留存率) is 1 less this. NULL if that is 0, or the month before is not stored. Adds up: no.';
 COMMENT ON COLUMN customer.monthly_status_bridge_total.ended_aum_rate IS
-'规模流失率, -ended_aum divided by previous_aum_balance, 4 decimals. NULL if that is not above 0, or the month before is not stored. Adds up: no.';
+'规模流失率: -ended_aum divided by previous_aum_balance, 4 decimals. NULL if that is not above 0, or the month before is not stored. Adds up: no.';
 
 COMMIT;

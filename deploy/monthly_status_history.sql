@@ -57,35 +57,35 @@ CALL customer.revoke_default_grants('customer.monthly_status_history'::regclass)
 CALL customer.revoke_default_grants('customer.keep_history()'::regprocedure);
 
 COMMENT ON TABLE customer.monthly_status_history IS
-'History of customer.fct_customer_business_monthly_status: one row for each key and log entry by which a row was changed, deleted, or added to a month that had been written before, with the values that the row had until then. The first fill of a month leaves none. Written by whatever changes the snapshot, never changed: not even the owner updates, deletes or truncates it without disabling the trigger trg_history_keep. customer.monthly_status_as_at puts a month together as an entry left it.';
+'快照变更历史表: history of customer.fct_customer_business_monthly_status, one row for each key and log entry by which a row was changed, deleted, or added to a month that had been written before, with the values that the row had until then. The first fill of a month leaves none. Written by whatever changes the snapshot, never changed: not even the owner updates, deletes or truncates it without disabling the trigger trg_history_keep. customer.monthly_status_as_at puts a month together as an entry left it.';
 COMMENT ON COLUMN customer.monthly_status_history.snapshot_month IS
-'The month, as its last day.';
+'快照月份: the month, as its last day.';
 COMMENT ON COLUMN customer.monthly_status_history.log_id IS
-'The entry in customer.monthly_snapshot_log that changed the row. Those of one month rise in the order of its writers.';
+'日志号: the entry in customer.monthly_snapshot_log that changed the row. Those of one month rise in the order of its writers.';
 COMMENT ON COLUMN customer.monthly_status_history.company_id IS
-'The customer.';
+'客户号: the customer.';
 COMMENT ON COLUMN customer.monthly_status_history.product_line_code IS
-'The product line.';
+'产品线代码: the product line.';
 COMMENT ON COLUMN customer.monthly_status_history.operation IS
-'What was done to the row: insert (all values NULL: there was no row before), update or delete.';
+'操作类型: what was done to the row: insert (all values NULL: there was no row before), update or delete.';
 COMMENT ON COLUMN customer.monthly_status_history.product_line_name IS
-'Name of the product line until then. NULL for insert.';
+'产品线名称: name of the product line until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.is_strategic IS
-'战客 until then. NULL for insert.';
+'战客: is_strategic until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.is_existing IS
-'已客 until then. NULL for insert.';
+'已客: is_existing until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.is_new IS
-'新客 until then. NULL for insert.';
+'新客: is_new until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.is_winning_this_year IS
-'当年中标 until then. NULL for insert.';
+'当年中标: is_winning_this_year until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.is_churned_this_year IS
-'当年流失 until then. NULL for insert.';
+'当年流失: is_churned_this_year until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.aum_balance IS
-'AUM at month end until then, yuan. NULL for insert.';
+'期末资产规模: AUM at month end until then, yuan. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.plan_count IS
-'Number of plans until then. NULL for insert.';
+'计划数: number of plans until then. NULL for insert.';
 COMMENT ON COLUMN customer.monthly_status_history.updated_at IS
-'updated_at of the row until then. NULL for insert.';
+'更新时间: updated_at of the row until then. NULL for insert.';
 COMMENT ON CONSTRAINT monthly_status_history_pkey ON customer.monthly_status_history IS
 'One event a key and log entry.';
 COMMENT ON INDEX customer.monthly_status_history_pkey IS

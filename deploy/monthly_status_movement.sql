@@ -127,54 +127,54 @@ WHERE month.product_line_code IS NULL;
 CALL customer.revoke_default_grants('customer.monthly_status_movement'::regclass);
 
 COMMENT ON VIEW customer.monthly_status_movement IS
-'月度变动明细, movement: each customer and product line of a month against the calendar month before, those included that have no row any more. If the month before is not stored, the rows of the month with all that compares NULL. Ask for one month or a range (WHERE snapshot_month = …): each costs the same, whatever else is stored. For one customer over the years read the fact table. customer.monthly_status_bridge adds it up.';
+'月度变动明细: movement of each customer and product line of a month against the calendar month before, those included that have no row any more. If the month before is not stored, the rows of the month with all that compares NULL. Ask for one month or a range (WHERE snapshot_month = …): each costs the same, whatever else is stored. For one customer over the years read the fact table. customer.monthly_status_bridge adds it up.';
 COMMENT ON COLUMN customer.monthly_status_movement.snapshot_month IS
-'月份, the month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.monthly_status_movement.company_id IS
-'客户, the customer; customer.dim_customer has its name.';
+'客户号: the customer; customer.dim_customer has its name.';
 COMMENT ON COLUMN customer.monthly_status_movement.product_line_code IS
-'产品线代码, the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
+'产品线代码: the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
 COMMENT ON COLUMN customer.monthly_status_movement.product_line_name IS
-'产品线, its name as stored in the month; in a dropped row, in the month before.';
+'产品线名称: its name as stored in the month; in a dropped row, in the month before.';
 COMMENT ON COLUMN customer.monthly_status_movement.presence IS
-'行的去留, whether there is a row: added (none the month before), dropped (none now) or kept. NULL if the month before is not stored.';
+'在册变动类型: whether there is a row: added (none the month before), dropped (none now) or kept. NULL if the month before is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.movement IS
-'规模变动, by AUM: started (0 or no row before, not 0 now), ended (not 0 before, 0 or no row now), grew, shrank, steady (not 0, and the same) or none (0 or no row in both months). A lost customer (流失) has ended: is_churned_this_year only says that a loss was reported. NULL if the month before is not stored.';
+'规模变动类型: by AUM: started (0 or no row before, not 0 now), ended (not 0 before, 0 or no row now), grew, shrank, steady (not 0, and the same) or none (0 or no row in both months). A lost customer (流失) has ended: is_churned_this_year only says that a loss was reported. NULL if the month before is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.aum_balance IS
-'期末资产规模, AUM at month end, yuan; 0 in a dropped row. Adds up over customers and product lines: yes. Over months: no.';
+'期末资产规模: AUM at month end, yuan; 0 in a dropped row. Adds up over customers and product lines: yes. Over months: no.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_aum_balance IS
-'上月资产规模, AUM at the end of the month before, yuan; 0 in an added row. NULL if the month before is not stored. Adds up as aum_balance.';
+'上月末资产规模: AUM at the end of the month before, yuan; 0 in an added row. NULL if the month before is not stored. Adds up as aum_balance.';
 COMMENT ON COLUMN customer.monthly_status_movement.aum_change IS
-'规模增减, aum_balance less previous_aum_balance, yuan. NULL if the month before is not stored. Adds up over customers and product lines: yes. Over months: yes, if none is missing.';
+'月环比变动额: aum_balance less previous_aum_balance, yuan. NULL if the month before is not stored. Adds up over customers and product lines: yes. Over months: yes, if none is missing.';
 COMMENT ON COLUMN customer.monthly_status_movement.plan_count IS
-'计划数, plans of the row. NULL in a dropped row.';
+'计划数: plans of the row. NULL in a dropped row.';
 COMMENT ON COLUMN customer.monthly_status_movement.is_strategic IS
-'战客, is_strategic of the row. NULL in a dropped row.';
+'战客: is_strategic of the row. NULL in a dropped row.';
 COMMENT ON COLUMN customer.monthly_status_movement.is_existing IS
-'已客, is_existing of the row. NULL in a dropped row.';
+'已客: is_existing of the row. NULL in a dropped row.';
 COMMENT ON COLUMN customer.monthly_status_movement.is_new IS
-'新客, is_new of the row. NULL in a dropped row.';
+'新客: is_new of the row. NULL in a dropped row.';
 COMMENT ON COLUMN customer.monthly_status_movement.is_winning_this_year IS
-'当年中标, is_winning_this_year of the row. NULL in a dropped row.';
+'当年中标: is_winning_this_year of the row. NULL in a dropped row.';
 COMMENT ON COLUMN customer.monthly_status_movement.is_churned_this_year IS
-'当年流失, is_churned_this_year of the row. NULL in a dropped row.';
+'当年流失: is_churned_this_year of the row. NULL in a dropped row.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_plan_count IS
-'上月计划数, plans of the row in the month before. NULL in an added row, and if that month is not stored.';
+'上月计划数: plans of the row in the month before. NULL in an added row, and if that month is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_is_strategic IS
-'上月战客, is_strategic of the row in the month before. NULL in an added row, and if that month is not stored.';
+'上月战客: is_strategic of the row in the month before. NULL in an added row, and if that month is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_is_existing IS
-'上月已客, is_existing of the row in the month before. NULL in an added row, and if that month is not stored.';
+'上月已客: is_existing of the row in the month before. NULL in an added row, and if that month is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_is_new IS
-'上月新客, is_new of the row in the month before. NULL in an added row, and if that month is not stored.';
+'上月新客: is_new of the row in the month before. NULL in an added row, and if that month is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_is_winning_this_year IS
-'上月当年中标, is_winning_this_year of the row in the month before. NULL in an added row, and if that month is not stored.';
+'上月当年中标: is_winning_this_year of the row in the month before. NULL in an added row, and if that month is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.previous_is_churned_this_year IS
-'上月当年流失, is_churned_this_year of the row in the month before. NULL in an added row, and if that month is not stored.';
+'上月当年流失: is_churned_this_year of the row in the month before. NULL in an added row, and if that month is not stored.';
 COMMENT ON COLUMN customer.monthly_status_movement.customer_aum_balance IS
-'客户资产规模, AUM of the customer over all its product lines, yuan; the same in each of its rows, so it must not be added up.';
+'客户整体期末资产规模: AUM of the customer over all its product lines, yuan; the same in each of its rows, so it must not be added up.';
 COMMENT ON COLUMN customer.monthly_status_movement.customer_previous_aum_balance IS
-'客户上月资产规模, the same in the month before, yuan. NULL if that month is not stored. Must not be added up.';
+'客户整体上月末资产规模: the same in the month before, yuan. NULL if that month is not stored. Must not be added up.';
 COMMENT ON COLUMN customer.monthly_status_movement.customer_movement IS
-'客户规模变动, movement of the customer over all its product lines, as customer.monthly_status_bridge_total counts it. NULL if the month before is not stored.';
+'客户整体规模变动类型: movement of the customer over all its product lines, as customer.monthly_status_bridge_total counts it. NULL if the month before is not stored.';
 
 COMMIT;

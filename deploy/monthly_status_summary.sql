@@ -229,39 +229,39 @@ CALL customer.revoke_default_grants('customer.stale_rows_by_product_line(date)':
 CALL customer.revoke_default_grants('customer.summarise_snapshot_month(date, jsonb)'::regprocedure);
 
 COMMENT ON TABLE customer.monthly_status_summary IS
-'月度汇总表, aggregate fact table of the customer monthly snapshot: for each stored month a row a product line, and one for the month as a whole (product_line_code NULL). Brought up to date by whatever changes rows of customer.fct_customer_business_monthly_status, in the same transaction. Read it through customer.monthly_status_trend and customer.monthly_status_total, in which nothing stands twice; customer.validate_monthly_snapshot holds it against the rows.';
+'月度汇总表: aggregate fact table of the customer monthly snapshot, with a row for each stored month and product line, and one for each month as a whole (product_line_code NULL). Brought up to date by whatever changes rows of customer.fct_customer_business_monthly_status, in the same transaction. Read it through customer.monthly_status_trend and customer.monthly_status_total, in which nothing stands twice; customer.validate_monthly_snapshot holds it against the rows.';
 COMMENT ON COLUMN customer.monthly_status_summary.snapshot_month IS
-'月份, the month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.monthly_status_summary.product_line_code IS
-'产品线代码, the product line. NULL: the month as a whole, in which a customer counts once.';
+'产品线代码: the product line. NULL: the month as a whole, in which a customer counts once.';
 COMMENT ON COLUMN customer.monthly_status_summary.product_line_name IS
-'产品线, its name: the greatest in byte order if the rows differ. NULL for the month as a whole.';
+'产品线名称: its name, the greatest in byte order if the rows differ. NULL for the month as a whole.';
 COMMENT ON COLUMN customer.monthly_status_summary.row_count IS
-'行数, rows of the fact table.';
+'快照行数: rows of the fact table.';
 COMMENT ON COLUMN customer.monthly_status_summary.customers IS
-'客户数, distinct customers.';
+'客户数: distinct customers.';
 COMMENT ON COLUMN customer.monthly_status_summary.customers_with_aum IS
-'有规模客户数, customers whose AUM, added up over the product lines that the row is about, is not 0.';
+'有规模客户数: customers whose AUM, added up over the product lines that the row is about, is not 0.';
 COMMENT ON COLUMN customer.monthly_status_summary.strategic_customers IS
-'战客数, customers with a row that is_strategic.';
+'战客数: customers with a row that is_strategic.';
 COMMENT ON COLUMN customer.monthly_status_summary.existing_customers IS
-'已客数, customers with a row that is_existing.';
+'已客数: customers with a row that is_existing.';
 COMMENT ON COLUMN customer.monthly_status_summary.new_this_year_customers IS
-'本年新客数, customers with a row that is_new.';
+'当年新客数: customers with a row that is_new.';
 COMMENT ON COLUMN customer.monthly_status_summary.winning_this_year_customers IS
-'当年中标客户数, customers with a row that is_winning_this_year.';
+'当年中标客户数: customers with a row that is_winning_this_year.';
 COMMENT ON COLUMN customer.monthly_status_summary.churned_this_year_customers IS
-'当年流失客户数, customers with a row that is_churned_this_year.';
+'当年流失客户数: customers with a row that is_churned_this_year.';
 COMMENT ON COLUMN customer.monthly_status_summary.plans IS
-'计划数, sum of plan_count.';
+'计划数合计: sum of plan_count.';
 COMMENT ON COLUMN customer.monthly_status_summary.aum_balance IS
-'期末资产规模, sum of aum_balance, yuan.';
+'期末资产规模: sum of aum_balance, yuan.';
 COMMENT ON COLUMN customer.monthly_status_summary.strategic_aum IS
-'战客资产规模, sum of aum_balance over rows that are is_strategic, yuan.';
+'战客资产规模: sum of aum_balance over rows that are is_strategic, yuan.';
 COMMENT ON COLUMN customer.monthly_status_summary.stale_rows IS
-'无合同支持的行数, rows that no contract of the month''s rule supported when rows of the month, or contracts behind them, were last seen to change.';
+'无对应合同行数: rows that no contract of the month''s rule supported when rows of the month, or contracts behind them, were last seen to change.';
 COMMENT ON COLUMN customer.monthly_status_summary.stale_aum IS
-'无合同支持的资产规模, sum of aum_balance over the stale rows, yuan.';
+'无对应合同资产规模: sum of aum_balance over the stale rows, yuan.';
 COMMENT ON CONSTRAINT monthly_status_summary_key ON customer.monthly_status_summary IS
 'One row a month and product line, and one a month.';
 COMMENT ON INDEX customer.monthly_status_summary_key IS

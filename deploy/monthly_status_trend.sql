@@ -127,54 +127,54 @@ LEFT JOIN customer.monthly_snapshot_control AS control
 CALL customer.revoke_default_grants('customer.monthly_status_trend'::regclass);
 
 COMMENT ON VIEW customer.monthly_status_trend IS
-'月度趋势（按产品线）, the trend by product line: one row for each stored month and product line, from customer.monthly_status_summary, so that it costs the same at any number of customers. Holds no total, so that a tool may add its lines up: AUM, plans and stale columns then give those of customer.monthly_status_total; customers do not, since one who holds two lines counts in each. A product line that was there the calendar month before and is gone has a row with 0 customers. Counts every stored row, stale ones included.';
+'月度趋势（按产品线）: the trend by product line, one row for each stored month and product line, from customer.monthly_status_summary, so that it costs the same at any number of customers. Holds no total, so that a tool may add its lines up: AUM, plans and stale columns then give those of customer.monthly_status_total; customers do not, since one who holds two lines counts in each. A product line that was there the calendar month before and is gone has a row with 0 customers. Counts every stored row, stale ones included.';
 COMMENT ON COLUMN customer.monthly_status_trend.snapshot_month IS
-'月份, the month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.monthly_status_trend.product_line_code IS
-'产品线代码, the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
+'产品线代码: the product line, such as PL202; customer.dim_product_line has today''s name and categories.';
 COMMENT ON COLUMN customer.monthly_status_trend.product_line_name IS
-'产品线, name of the product line as stored in the month: the greatest in byte order if its rows differ. customer.dim_product_line has today''s.';
+'产品线名称: name of the product line as stored in the month, the greatest in byte order if its rows differ. customer.dim_product_line has today''s.';
 COMMENT ON COLUMN customer.monthly_status_trend.customers IS
-'客户数, customers: rows of the product line; 0 where it was there the month before and is gone. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'客户数: customers, which are rows of the product line; 0 where it was there the month before and is gone. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.customers_with_aum IS
-'有规模客户数, customers with AUM: rows whose aum_balance is not 0. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'有规模客户数: customers with AUM, which are rows whose aum_balance is not 0. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.strategic_customers IS
-'战客数, strategic customers (is_strategic). Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'战客数: strategic customers (is_strategic). Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.existing_customers IS
-'已客数, existing customers (is_existing). Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'已客数: existing customers (is_existing). Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.new_this_year_customers IS
-'本年新客数, new customers of the calendar year (is_new): an award since January, and not an existing customer. New in the year, not in the month: customer.monthly_status_bridge says who started in the month. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'当年新客数: new customers of the calendar year (is_new), with an award since January, and not an existing customer. New in the year, not in the month: customer.monthly_status_bridge says who started in the month. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.winning_this_year_customers IS
-'当年中标客户数, customers with an award reported in the calendar year (is_winning_this_year): up to the month by rule as_of, in the whole year by rule current. Awards that no row shows are in customer.unmatched_awards_and_losses. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'当年中标客户数: customers with an award reported in the calendar year (is_winning_this_year): up to the month by rule as_of, in the whole year by rule current. Awards that no row shows are in customer.unmatched_awards_and_losses. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.churned_this_year_customers IS
-'当年流失客户数, customers with a loss reported in the calendar year (is_churned_this_year): up to the month by rule as_of, in the whole year by rule current. It counts those who still have a row: who left and has none is in customer.unmatched_awards_and_losses, and must be added to a rate of reported losses. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'当年流失客户数: customers with a loss reported in the calendar year (is_churned_this_year): up to the month by rule as_of, in the whole year by rule current. It counts those who still have a row: who left and has none is in customer.unmatched_awards_and_losses, and must be added to a rate of reported losses. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.plans IS
-'计划数, plans: sum of plan_count. A plan of two customers, or in two product lines, counts for each. Adds up over product lines: yes. Over months: no, it is a balance.';
+'计划数合计: sum of plan_count. A plan of two customers, or in two product lines, counts for each. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_trend.aum_balance IS
-'期末资产规模, AUM at month end, yuan, negative amounts included. Adds up over product lines: yes. Over months: no, it is a balance.';
+'期末资产规模: AUM at month end, yuan, negative amounts included. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_trend.strategic_aum IS
-'战客资产规模, AUM of the rows marked strategic, yuan. A customer that is strategic in one product line counts with that line only. Adds up over product lines: yes. Over months: no, it is a balance.';
+'战客资产规模: AUM of the rows marked strategic, yuan. A customer that is strategic in one product line counts with that line only. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_trend.stale_rows IS
-'无合同支持的行数, rows that no contract of the month''s rule supported when the month was last written or changed. They are included in all that stands before. Adds up over product lines: yes. Over months: no, it is a state.';
+'无对应合同行数: rows that no contract of the month''s rule supported when the month was last written or changed. They are included in all that stands before. Adds up over product lines: yes. Over months: no, it is a state.';
 COMMENT ON COLUMN customer.monthly_status_trend.stale_aum IS
-'无合同支持的资产规模, AUM of the stale rows, yuan; included in aum_balance. Adds up over product lines: yes. Over months: no, it is a balance.';
+'无对应合同资产规模: AUM of the stale rows, yuan; included in aum_balance. Adds up over product lines: yes. Over months: no, it is a balance.';
 COMMENT ON COLUMN customer.monthly_status_trend.aum_change IS
-'环比增减, aum_balance less that of the calendar month before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: yes. Over months: yes, if none is missing.';
+'月环比变动额: aum_balance less that of the calendar month before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: yes. Over months: yes, if none is missing.';
 COMMENT ON COLUMN customer.monthly_status_trend.aum_change_ratio IS
-'环比, aum_change divided by the AUM of the calendar month before, 4 decimals (0.0125 is 1.25 %). NULL if that month is not stored or its AUM is not above 0. Adds up: no.';
+'月环比变动率: aum_change divided by the AUM of the calendar month before, 4 decimals (0.0125 is 1.25 %). NULL if that month is not stored or its AUM is not above 0. Adds up: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.year_ago_customers_with_aum IS
-'上年同期有规模客户数, customers_with_aum of the same month a year before. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
+'上年同期有规模客户数: customers_with_aum of the same month a year before. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: no, a customer of two lines counts in each. Adds up over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.year_ago_aum_balance IS
-'上年同期资产规模, aum_balance of the same month a year before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: yes, but for lines that neither this month nor the one before holds. Over months: no.';
+'上年同期资产规模: aum_balance of the same month a year before, yuan. NULL if that month is not stored; a product line that it does not hold counts as 0. Adds up over product lines: yes, but for lines that neither this month nor the one before holds. Over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.year_ago_aum_change IS
-'同比增减, aum_balance less that of the same month a year before, yuan. NULL if that month is not stored. Adds up over product lines: yes, but for lines that neither this month nor the one before holds. Over months: no.';
+'同比变动额: aum_balance less that of the same month a year before, yuan. NULL if that month is not stored. Adds up over product lines: yes, but for lines that neither this month nor the one before holds. Over months: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.year_ago_aum_change_ratio IS
-'同比, year_ago_aum_change divided by the AUM of the same month a year before, 4 decimals. NULL if that month is not stored or its AUM is not above 0. Adds up: no.';
+'同比变动率: year_ago_aum_change divided by the AUM of the same month a year before, 4 decimals. NULL if that month is not stored or its AUM is not above 0. Adds up: no.';
 COMMENT ON COLUMN customer.monthly_status_trend.rule IS
-'规则, the rule by which the month was last written: current (the contracts of the day on which it was refreshed, awards and losses of the whole calendar year) or as_of (the contracts of its last day, awards and losses up to it). NULL: the package never wrote it. Months of different rules do not compare in the calendar-year marks.';
+'取数口径: the rule by which the month was last written: current (the contracts of the day on which it was refreshed, awards and losses of the whole calendar year) or as_of (the contracts of its last day, awards and losses up to it). NULL: the package never wrote it. Months of different rules do not compare in the calendar-year marks.';
 COMMENT ON COLUMN customer.monthly_status_trend.is_closed IS
-'已关账, whether the month is closed (customer.close_snapshot_month), so that its numbers are final.';
+'是否已关账: whether the month is closed (customer.close_snapshot_month), so that its numbers are final.';
 COMMENT ON COLUMN customer.monthly_status_trend.last_changed_at IS
-'最近变动时间, when rows of the month last changed. A refresh that found the month right did not change it.';
+'最近变更时间: when rows of the month last changed. A refresh that found the month right did not change it.';
 
 COMMIT;

@@ -21,7 +21,7 @@ BEGIN
             coalesce('"' || p_period || '"', 'NULL')
             USING
                 ERRCODE = 'invalid_parameter_value',
-                HINT = 'Pass the period as YYYYMM, such as 202601 for January 2026.';
+                HINT = 'Pass the period as YYYYMM, such as 202601 for January 2026. For a date, to_char(the_date, ''YYYYMM'') makes one.';
     END IF;
 
     RETURN (

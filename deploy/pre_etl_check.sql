@@ -58,7 +58,7 @@ BEGIN
                 'month_closed',
                 format('month %s is closed: what domain %s loads for it will not show there', to_char(v_month, 'YYYY-MM-DD'), p_domain),
                 format(
-                    'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE %L, ''why''); and refresh it, '
+                    'If its published numbers must change, who has the right to reopen months runs: SELECT customer.reopen_snapshot_month(DATE %L, ''why''); and refresh it, '
                     'which takes today''s contracts, too.',
                     to_char(v_month, 'YYYY-MM-DD')
                 )
@@ -82,10 +82,35 @@ COMMENT ON FUNCTION customer.pre_etl_check(text, text) IS
 'The first call of the platform''s ETL, with the same arguments as customer.post_etl_hook after the load: refuses a load into a closed month before it begins, so that a load that commits by itself does not change what the published numbers were made of. In the load''s own transaction it also keeps the month from being closed, or written by others, until the load commits. EXECUTE on this function alone is enough.
 
 p_domain: the domain that is about to be loaded. annuity_performance, annual_award and annual_loss are known; others are skipped.
-p_period: the period that is about to be loaded, YYYYMM; NULL means the month of CURRENT_DATE.
+p_period: the period that is about to be loaded, a text YYYYMM; NULL means the month of CURRENT_DATE.
 
 Returns a JSON object: status (open, or skipped: there is nothing to check, or awards or losses are loaded for a closed month, which stays as it is), snapshot_month (its last day, YYYY-MM-DD; NULL for an unknown domain), log_id (NULL), warnings (month_closed or none, as objects of code, message and hint), reason (why it was skipped, otherwise NULL).
 
 Errors: SQLSTATE 55000 the month is closed and the domain is annuity_performance; 22004 the domain is NULL; 22023 the period is not YYYYMM; 40001 the caller''s snapshot is older than the last write to the month, run the transaction again.';
+
+-- A period that is no text, which would otherwise find no function: an error that helps.
+CREATE OR REPLACE FUNCTION customer.pre_etl_check(p_domain text, p_period anyelement)
+RETURNS jsonb
+LANGUAGE plpgsql
+STABLE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+AS $$
+BEGIN
+    RAISE EXCEPTION 'the period must be a text YYYYMM, but is % of type %', p_period, pg_typeof(p_period)
+        USING
+            ERRCODE = 'invalid_parameter_value',
+            HINT = format(
+                'Pass it as text: customer.pre_etl_check(%L, ''202601''). For a date, to_char(the_date, ''YYYYMM'') makes one.', p_domain
+            );
+END
+$$;
+
+CALL customer.revoke_default_grants('customer.pre_etl_check(text, anyelement)'::regprocedure);
+
+COMMENT ON FUNCTION customer.pre_etl_check(text, anyelement) IS
+'Refuses a period that is a number, a date or a timestamp, and says how to pass it to the function of the same name that takes a text.
+p_domain: the domain, for the hint. p_period: the period of another type.
+SQLSTATE 22023: always.';
 
 COMMIT;

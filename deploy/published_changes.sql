@@ -5,6 +5,8 @@
 -- requires: snapshot_month_of
 -- What was published, what is different now, and why: value by value.
 
+SET client_encoding = 'UTF8';
+
 BEGIN;
 
 -- What others made in public is not for the package to use.
@@ -136,7 +138,7 @@ $$;
 CALL customer.revoke_default_grants('customer.published_changes(date)'::regprocedure);
 
 COMMENT ON FUNCTION customer.published_changes(date) IS
-'What differs now from what was last published: one row for each value of the month that is not what customer.close_snapshot_month last closed, with the log entry that last changed it, and why. No rows while the month is closed, and if it never was.
+'发布后变更: what differs now from what was last published, one row for each value of the month that is not what customer.close_snapshot_month last closed, with the log entry that last changed it, and why. No rows while the month is closed, and if it never was.
 
 p_snapshot_month: any day of the month.
 

@@ -54,7 +54,7 @@ DO $$
 DECLARE
     v_foreign text;
 BEGIN
-    IF to_regnamespace('customer') IS NULL THEN
+    IF to_regnamespace('customer') IS NULL AND has_database_privilege(current_database(), 'CREATE') THEN
         CREATE SCHEMA customer;
     END IF;
 
@@ -62,7 +62,7 @@ BEGIN
     SELECT string_agg(format('%s belongs to %s', oid::regprocedure, proowner::regrole), E'\n    ')
     INTO v_foreign
     FROM pg_proc
-    WHERE pronamespace = 'customer'::regnamespace
+    WHERE pronamespace = to_regnamespace('customer')
         AND proname ~ '^(source_|check_snapshot_sources$|for_client$|missing_snapshot_sources$|revoke_default_grants$|verify_(function|table|view)$)'
         AND proowner <> (SELECT oid FROM pg_roles WHERE rolname = current_user);
 
@@ -77,6 +77,201 @@ BEGIN
         RAISE WARNING 'role % is a superuser: the package will read and write with a superuser''s rights', current_user
             USING HINT = 'Deploy as a role that owns nothing but the package, such as wdh_owner.';
     END IF;
+END
+$$;
+
+-- --- Which tables they are ------------------------------------------------------------------
+
+-- The blocks below see settings, but not psql's variables.
+SELECT
+    set_config('customer.source_contracts', :'contracts', TRUE),
+    set_config('customer.source_awards', :'awards', TRUE),
+    set_config('customer.source_losses', :'losses', TRUE),
+    set_config('customer.source_aum', :'aum', TRUE),
+    set_config('customer.source_customers', :'customers', TRUE),
+    set_config('customer.source_product_lines', :'product_lines', TRUE)
+\gset ignored_
+
+DO $$
+DECLARE
+    v_remembered jsonb;
+    v_chosen jsonb := '{}';
+    v_both text;
+    v_missing text;
+    v_grants text;
+    v_columns text;
+    v_source record;
+    v_name text[];
+BEGIN
+    -- Without USAGE even this question is an error.
+    IF has_schema_privilege(to_regnamespace('customer'), 'USAGE') THEN
+        v_columns := to_regprocedure('customer.source_columns()');
+    END IF;
+
+    IF v_columns IS NOT NULL THEN
+        SELECT jsonb_object_agg(deployed.source, deployed.table_name)
+        INTO v_remembered
+        FROM customer.source_columns() AS deployed;
+    END IF;
+
+    FOR v_source IN
+        SELECT
+            known.source,
+            known.names,
+            nullif(current_setting('customer.source_' || known.source), '') AS given,
+            -- Looked up without to_regclass, which needs USAGE on the schema.
+            ARRAY(
+                SELECT format('%I.%I', nspname, relname)
+                FROM pg_class
+                JOIN pg_namespace
+                    ON pg_namespace.oid = relnamespace
+                WHERE format('%I.%I', nspname, relname) IN (SELECT unnest(known.names || (v_remembered ->> known.source)))
+                    AND relkind IN ('r', 'p', 'v', 'm', 'f')
+            ) AS found
+        FROM (
+            VALUES
+                ('contracts', ARRAY['customer.customer_plan_contract', 'customer."客户年金计划"']),
+                ('awards', ARRAY['customer."当年中标"', 'customer."中标客户明细"']),
+                ('losses', ARRAY['customer."当年流失"', 'customer."流失客户明细"']),
+                ('aum', ARRAY['business."规模明细"']),
+                ('customers', ARRAY['customer."年金客户"', 'customer."客户明细"']),
+                ('product_lines', ARRAY['mapping."产品线"'])
+        ) AS known (source, names)
+    LOOP
+        IF v_source.given IS NOT NULL THEN
+            v_name := parse_ident(v_source.given);
+
+            IF cardinality(v_name) <> 2 THEN
+                RAISE EXCEPTION 'the table for % must be given as SCHEMA.TABLE, but is %', v_source.source, v_source.given
+                    USING
+                        ERRCODE = 'invalid_parameter_value',
+                        HINT = format('Such as: --set %s=%s', v_source.source, v_source.names[1]);
+            END IF;
+
+            v_source.given := format('%I.%I', v_name[1], v_name[2]);
+        ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN
+            v_source.given := v_remembered ->> v_source.source;
+        ELSIF cardinality(v_source.found) > 1 THEN
+            v_both := concat_ws(E'\n    ', v_both, format(
+                '%s or %s: say --set %s=%s, or the other', v_source.names[1], v_source.names[2], v_source.source, v_source.names[2]
+            ));
+        END IF;
+
+        v_chosen := v_chosen || jsonb_build_object(
+            v_source.source, coalesce(v_source.given, v_source.found[1], v_source.names[1])
+        );
+    END LOOP;
+
+    IF v_both IS NOT NULL THEN
+        RAISE EXCEPTION E'both generations of a table are there, and only one of them can be read:\n    %', v_both
+            USING
+                ERRCODE = 'object_not_in_prerequisite_state',
+                HINT = 'Run sqitch deploy again with these options, or psql -f deploy/sources.sql with -v instead of --set.';
+    END IF;
+
+    -- All at once: PostgreSQL itself would ask for one right after the other.
+    WITH source AS (
+        SELECT
+            key AS source,
+            value AS table_name,
+            nspname,
+            pg_namespace.oid AS schema_oid,
+            pg_class.oid AS table_oid
+        FROM jsonb_each_text(v_chosen)
+        JOIN pg_namespace
+            ON nspname = (parse_ident(value))[1]
+        JOIN pg_class
+            ON relnamespace = pg_namespace.oid
+            AND relname = (parse_ident(value))[2]
+    ),
+    needed (position, privilege, object, is_granted) AS (
+        SELECT 1, 'CREATE ON DATABASE', quote_ident(current_database()), to_regnamespace('customer') IS NOT NULL
+        UNION
+        SELECT 2, 'CREATE ON SCHEMA', 'customer', has_schema_privilege(to_regnamespace('customer'), 'CREATE')
+        UNION
+        SELECT 3, 'USAGE ON SCHEMA', 'customer', has_schema_privilege(to_regnamespace('customer'), 'USAGE')
+        UNION
+        SELECT 3, 'USAGE ON SCHEMA', quote_ident(nspname), has_schema_privilege(schema_oid, 'USAGE') FROM source
+        UNION
+        -- Rights on single columns: customer.missing_snapshot_sources() checks each.
+        SELECT 4, 'SELECT ON', table_name, has_any_column_privilege(table_oid, 'SELECT') FROM source
+        UNION
+        SELECT 5, 'REFERENCES ON', table_name, has_any_column_privilege(table_oid, 'REFERENCES')
+        FROM source
+        WHERE source IN ('customers', 'product_lines')
+    ),
+    missing AS (
+        SELECT position, privilege || ' ' || string_agg(object, ', ' ORDER BY object COLLATE "C") AS privilege
+        FROM needed
+        WHERE NOT is_granted
+        GROUP BY position, needed.privilege
+    )
+    SELECT
+        string_agg(E'\n    ' || privilege, '' ORDER BY position),
+        string_agg(format(E'\n    GRANT %s TO %I;', privilege, current_user), '' ORDER BY position)
+    INTO v_missing, v_grants
+    FROM missing;
+
+    IF v_missing IS NOT NULL THEN
+        RAISE EXCEPTION 'role % lacks rights that the package needs:%', current_user, v_missing
+            USING
+                ERRCODE = 'insufficient_privilege',
+                HINT = 'Nothing of the package has been changed. As the owner of these, or as a superuser, run this; then deploy again:' || v_grants;
+    END IF;
+
+    SELECT string_agg(
+        format('(%s, %L, %L, %L, %L, %L)', position, source, table_name, column_name, kind, atttypid::regtype),
+        E',\n        ' ORDER BY position
+    )
+    INTO v_columns
+    FROM (
+        VALUES
+            ( 1, 'contracts',     'company_id',        'text'),
+            ( 2, 'contracts',     'plan_code',         'text'),
+            ( 3, 'contracts',     'product_line_code', 'text'),
+            ( 4, 'contracts',     'product_line_name', 'text'),
+            ( 5, 'contracts',     'is_strategic',      'boolean'),
+            ( 6, 'contracts',     'is_existing',       'boolean'),
+            ( 7, 'contracts',     'valid_from',        'date or timestamp'),
+            ( 8, 'contracts',     'valid_to',          'date or timestamp'),
+            ( 9, 'contracts',     'contract_id',       'whole number'),
+            (10, 'awards',        'company_id',        'text'),
+            (11, 'awards',        '产品线代码',        'text'),
+            (12, 'awards',        '上报月份',          'date or timestamp'),
+            (13, 'losses',        'company_id',        'text'),
+            (14, 'losses',        '产品线代码',        'text'),
+            (15, 'losses',        '上报月份',          'date or timestamp'),
+            (16, 'aum',           'company_id',        'text'),
+            (17, 'aum',           '产品线代码',        'text'),
+            (18, 'aum',           '月度',              'date or timestamp'),
+            (19, 'aum',           '期末资产规模',      'exact number'),
+            (20, 'customers',     'company_id',        'key'),
+            (21, 'product_lines', '产品线代码',        'key')
+    ) AS required (position, source, column_name, kind)
+    CROSS JOIN LATERAL (
+        SELECT v_chosen ->> required.source
+    ) AS chosen (table_name)
+    LEFT JOIN pg_namespace
+        ON nspname = (parse_ident(chosen.table_name))[1]
+    LEFT JOIN pg_class
+        ON relnamespace = pg_namespace.oid
+        AND relname = (parse_ident(chosen.table_name))[2]
+    LEFT JOIN pg_attribute
+        ON attrelid = pg_class.oid
+        AND attname = required.column_name
+        AND attnum > 0
+        AND NOT attisdropped;
+
+    EXECUTE format(
+        $create$
+CREATE OR REPLACE FUNCTION customer.source_columns()
+RETURNS TABLE ("position" integer, source text, table_name text, column_name text, kind text, type_name text)
+LANGUAGE sql
+IMMUTABLE
+AS %L
+        $create$,
+        E'\n    VALUES\n        ' || v_columns || E'\n'
+    );
 END
 $$;
 
@@ -143,6 +338,12 @@ p_routine: the function or procedure. SQLSTATE 42501: the caller may not revoke.
 COMMENT ON PROCEDURE customer.revoke_default_grants(regclass) IS
 'Internal, for deploy scripts: the same for a table, view or sequence.
 p_relation: the table, view or sequence. SQLSTATE 42501: the caller may not revoke.';
+
+CALL customer.revoke_default_grants('customer.source_columns()'::regprocedure);
+
+COMMENT ON FUNCTION customer.source_columns() IS
+'Internal: the columns of the platform''s tables that the package reads, as they were when it was deployed. Written by deploy/sources.sql, which finds out the names of the tables.
+source: contracts, awards, losses, aum, customers or product_lines. table_name: the table, qualified. kind: the kind of type that is needed. type_name: the type that was found. Raises nothing.';
 
 -- --- Whether a function is as deployed ------------------------------------------------------
 
@@ -375,150 +576,6 @@ COMMENT ON PROCEDURE customer.verify_view(text, text) IS
 'Internal, for verify scripts: raises an error unless a view of the package is as deployed: the sha256 of its definition and its columns'' types, its owner, its options and its comments, and nothing of it granted to PUBLIC.
 p_view: its name, which is that of the change that makes it. p_expected_hash: what scripts/accept wrote.
 SQLSTATE P0001: it is not as deployed; the message says in what, the hint which command mends it.';
-
--- --- Which tables they are ------------------------------------------------------------------
-
--- The blocks below see settings, but not psql's variables.
-SELECT
-    set_config('customer.source_contracts', :'contracts', TRUE),
-    set_config('customer.source_awards', :'awards', TRUE),
-    set_config('customer.source_losses', :'losses', TRUE),
-    set_config('customer.source_aum', :'aum', TRUE),
-    set_config('customer.source_customers', :'customers', TRUE),
-    set_config('customer.source_product_lines', :'product_lines', TRUE)
-\gset ignored_
-
-DO $$
-DECLARE
-    v_remembered jsonb;
-    v_chosen jsonb := '{}';
-    v_both text;
-    v_columns text;
-    v_source record;
-    v_name text[];
-BEGIN
-    IF to_regprocedure('customer.source_columns()') IS NOT NULL THEN
-        SELECT jsonb_object_agg(deployed.source, deployed.table_name)
-        INTO v_remembered
-        FROM customer.source_columns() AS deployed;
-    END IF;
-
-    FOR v_source IN
-        SELECT
-            known.source,
-            known.names,
-            nullif(current_setting('customer.source_' || known.source), '') AS given,
-            -- Looked up without to_regclass, which needs USAGE on the schema.
-            ARRAY(
-                SELECT format('%I.%I', nspname, relname)
-                FROM pg_class
-                JOIN pg_namespace
-                    ON pg_namespace.oid = relnamespace
-                WHERE format('%I.%I', nspname, relname) IN (SELECT unnest(known.names || (v_remembered ->> known.source)))
-                    AND relkind IN ('r', 'p', 'v', 'm', 'f')
-            ) AS found
-        FROM (
-            VALUES
-                ('contracts', ARRAY['customer.customer_plan_contract', 'customer."客户年金计划"']),
-                ('awards', ARRAY['customer."当年中标"', 'customer."中标客户明细"']),
-                ('losses', ARRAY['customer."当年流失"', 'customer."流失客户明细"']),
-                ('aum', ARRAY['business."规模明细"']),
-                ('customers', ARRAY['customer."年金客户"', 'customer."客户明细"']),
-                ('product_lines', ARRAY['mapping."产品线"'])
-        ) AS known (source, names)
-    LOOP
-        IF v_source.given IS NOT NULL THEN
-            v_name := parse_ident(v_source.given);
-
-            IF cardinality(v_name) <> 2 THEN
-                RAISE EXCEPTION 'the table for % must be given as SCHEMA.TABLE, but is %', v_source.source, v_source.given
-                    USING
-                        ERRCODE = 'invalid_parameter_value',
-                        HINT = format('Such as: --set %s=%s', v_source.source, v_source.names[1]);
-            END IF;
-
-            v_source.given := format('%I.%I', v_name[1], v_name[2]);
-        ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN
-            v_source.given := v_remembered ->> v_source.source;
-        ELSIF cardinality(v_source.found) > 1 THEN
-            v_both := concat_ws(E'\n    ', v_both, format(
-                '%s or %s: say --set %s=%s, or the other', v_source.names[1], v_source.names[2], v_source.source, v_source.names[2]
-            ));
-        END IF;
-
-        v_chosen := v_chosen || jsonb_build_object(
-            v_source.source, coalesce(v_source.given, v_source.found[1], v_source.names[1])
-        );
-    END LOOP;
-
-    IF v_both IS NOT NULL THEN
-        RAISE EXCEPTION E'both generations of a table are there, and only one of them can be read:\n    %', v_both
-            USING
-                ERRCODE = 'object_not_in_prerequisite_state',
-                HINT = 'Run sqitch deploy again with these options, or psql -f deploy/sources.sql with -v instead of --set.';
-    END IF;
-
-    SELECT string_agg(
-        format('(%s, %L, %L, %L, %L, %L)', position, source, table_name, column_name, kind, atttypid::regtype),
-        E',\n        ' ORDER BY position
-    )
-    INTO v_columns
-    FROM (
-        VALUES
-            ( 1, 'contracts',     'company_id',        'text'),
-            ( 2, 'contracts',     'plan_code',         'text'),
-            ( 3, 'contracts',     'product_line_code', 'text'),
-            ( 4, 'contracts',     'product_line_name', 'text'),
-            ( 5, 'contracts',     'is_strategic',      'boolean'),
-            ( 6, 'contracts',     'is_existing',       'boolean'),
-            ( 7, 'contracts',     'valid_from',        'date or timestamp'),
-            ( 8, 'contracts',     'valid_to',          'date or timestamp'),
-            ( 9, 'contracts',     'contract_id',       'whole number'),
-            (10, 'awards',        'company_id',        'text'),
-            (11, 'awards',        '产品线代码',        'text'),
-            (12, 'awards',        '上报月份',          'date or timestamp'),
-            (13, 'losses',        'company_id',        'text'),
-            (14, 'losses',        '产品线代码',        'text'),
-            (15, 'losses',        '上报月份',          'date or timestamp'),
-            (16, 'aum',           'company_id',        'text'),
-            (17, 'aum',           '产品线代码',        'text'),
-            (18, 'aum',           '月度',              'date or timestamp'),
-            (19, 'aum',           '期末资产规模',      'exact number'),
-            (20, 'customers',     'company_id',        'key'),
-            (21, 'product_lines', '产品线代码',        'key')
-    ) AS required (position, source, column_name, kind)
-    CROSS JOIN LATERAL (
-        SELECT v_chosen ->> required.source
-    ) AS chosen (table_name)
-    LEFT JOIN pg_namespace
-        ON nspname = (parse_ident(chosen.table_name))[1]
-    LEFT JOIN pg_class
-        ON relnamespace = pg_namespace.oid
-        AND relname = (parse_ident(chosen.table_name))[2]
-    LEFT JOIN pg_attribute
-        ON attrelid = pg_class.oid
-        AND attname = required.column_name
-        AND attnum > 0
-        AND NOT attisdropped;
-
-    EXECUTE format(
-        $create$
-CREATE OR REPLACE FUNCTION customer.source_columns()
-RETURNS TABLE ("position" integer, source text, table_name text, column_name text, kind text, type_name text)
-LANGUAGE sql
-IMMUTABLE
-AS %L
-        $create$,
-        E'\n    VALUES\n        ' || v_columns || E'\n'
-    );
-END
-$$;
-
-CALL customer.revoke_default_grants('customer.source_columns()'::regprocedure);
-
-COMMENT ON FUNCTION customer.source_columns() IS
-'Internal: the columns of the platform''s tables that the package reads, as they were when it was deployed. Written by deploy/sources.sql, which finds out the names of the tables.
-source: contracts, awards, losses, aum, customers or product_lines. table_name: the table, qualified. kind: the kind of type that is needed. type_name: the type that was found. Raises nothing.';
 
 -- --- Whether they will do -------------------------------------------------------------------
 

@@ -96,20 +96,20 @@ COMMENT ON FUNCTION customer.unmatched_events() IS
 'Internal: awards and losses that no row of a month shows, for the view customer.unmatched_awards_and_losses, whose readers need EXECUTE on this and no right on the sources.
 SQLSTATE 55000: a source table is not as it was when the package was deployed; the hint says what mends it.';
 COMMENT ON VIEW customer.unmatched_awards_and_losses IS
-'未匹配的中标与流失, awards and losses that no row of a month shows, although its calendar-year marks would count them: one row for each stored month and each award or loss of its calendar year, by rule as_of up to its last day, for whose customer and product line the month holds no row. Whoever counts reported losses must add these to the churned_this_year_customers of the month; these are reports, of which a customer may have several, those are customers. Ask for one month: an event stands in each month of its year. Read from the sources as they are now, so that a closed month may get rows when its sources are corrected.';
+'未匹配的中标与流失: awards and losses that no row of a month shows, although its calendar-year marks would count them: one row for each stored month and each award or loss of its calendar year, by rule as_of up to its last day, for whose customer and product line the month holds no row. Whoever counts reported losses must add these to the churned_this_year_customers of the month; these are reports, of which a customer may have several, those are customers. Ask for one month: an event stands in each month of its year. Read from the sources as they are now, so that a closed month may get rows when its sources are corrected.';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.snapshot_month IS
-'月份, the month, as its last day (2026-01-31 is January 2026).';
+'快照月份: the month, as its last day (2026-01-31 is January 2026).';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.event IS
-'事件, award (中标) or loss (流失).';
+'事件类型: award (中标) or loss (流失).';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.reported_on IS
-'上报月份, when it was reported, usually the first day of a month.';
+'上报月份: when it was reported, usually the first day of a month.';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.reported_name IS
-'上报客户名称, the customer as it was reported. NULL if the platform has no such column, or the package may not read it.';
+'上报客户名称: the customer as it was reported. NULL if the platform has no such column, or the package may not read it.';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.company_id IS
-'客户, the customer. NULL or blank if it was not resolved.';
+'客户号: the customer. NULL or blank if it was not resolved.';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.product_line_code IS
-'产品线代码, the product line. NULL or blank if it was not coded.';
+'产品线代码: the product line. NULL or blank if it was not coded.';
 COMMENT ON COLUMN customer.unmatched_awards_and_losses.reason IS
-'原因, why no row shows it: no_key (customer or product line is NULL or blank), other_product_line (the month has rows of the customer, but in other product lines only) or no_contract (it has no row of the customer: no contract yet, or none any more).';
+'原因: why no row shows it: no_key (customer or product line is NULL or blank), other_product_line (the month has rows of the customer, but in other product lines only) or no_contract (it has no row of the customer: no contract yet, or none any more).';
 
 COMMIT;

@@ -224,13 +224,17 @@ BEGIN
         FROM customer.fct_customer_business_monthly_status AS stored
         WHERE stored.snapshot_month = v_last_day
         UNION ALL
-        -- Rows that somebody changed by hand since.
+        -- Rows that somebody changed by hand since. Where the log has a reason, they were moved to
+        -- another customer (sql/merge_customers.sql), and are as old as before.
         SELECT
             'by hand', event.company_id COLLATE "C", event.product_line_code COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
         FROM customer.monthly_status_history AS event
+        JOIN customer.monthly_snapshot_log AS entry
+            ON entry.log_id = event.log_id
         WHERE event.snapshot_month = v_last_day
             AND event.log_id > v_base.log_id
+            AND entry.reason IS NULL
     ),
     standing AS (
         SELECT
@@ -780,7 +784,7 @@ $$;
 CALL customer.revoke_default_grants('customer.validate_monthly_snapshot(date)'::regprocedure);
 
 COMMENT ON FUNCTION customer.validate_monthly_snapshot(date) IS
-'Checks the snapshot of one month against itself, its log and its sources: every value is worked out anew, in another way than the refresh does it and by the rule with which the month was last written, and compared with what is stored. Writes nothing, also runs on a hot standby. A month is right if no check of severity error has violations; the first line says so in a sentence:
+'快照校验: checks the snapshot of one month against itself, its log and its sources: every value is worked out anew, in another way than the refresh does it and by the rule with which the month was last written, and compared with what is stored. Writes nothing, also runs on a hot standby. A month is right if no check of severity error has violations; the first line says so in a sentence:
 SELECT * FROM customer.validate_monthly_snapshot(''2026-01-31'') WHERE violations > 0 OR check_name = ''verdict'';
 
 p_snapshot_month: any day of the month.
@@ -795,7 +799,7 @@ sample: at most 5 of the keys found, company_id and product_line_code.
 verdict (info): whether the month is right or which checks fail, when and by which rule it was written, whether it was changed by hand since, whether it is closed, and whether the sources say otherwise now.
 Errors in any month, whatever the sources say: snapshot_exists (it holds no row), log_totals (rows and AUM are not what the log says: somebody changed rows past the triggers), control_row (customer.monthly_snapshot_control is not what the log says: somebody changed it by hand), control_totals (a closed month is not what was closed), summary (customer.monthly_status_summary, which the trend reads, is not what the rows say: somebody changed it by hand, or rows past the triggers), blank_key, duplicate_key, contradiction (is_new), orphaned_company, orphaned_product_line, source_reading (the package does not read what the source tables'' columns say).
 Differences from the sources: product_line_name, is_strategic, is_existing, is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count, missing_row (a contract and no row), unsupported_row (neither contract nor anything else that would keep the row).
-They are errors in an open month that the package wrote, where refreshing it would and should end them: what is wrong with AUM; in rows that were changed by hand since the month was last written, everything; in the newest month stored, what contracts, awards and losses say, but for contracts that began after it. All else is drift: contracts, awards and losses of later months, everything in a month that the package never wrote, and in a closed month. A closed month so never becomes wrong by the passing of time. One that was closed although it had errors keeps those of rows changed by hand.
+They are errors in an open month that the package wrote, where refreshing it would and should end them: what is wrong with AUM; in rows that were changed by hand since the month was last written (not those that sql/merge_customers.sql moved), everything; in the newest month stored, what contracts, awards and losses say, but for contracts that began after it. All else is drift: contracts, awards and losses of later months, everything in a month that the package never wrote, and in a closed month. A closed month so never becomes wrong by the passing of time. One that was closed although it had errors keeps those of rows changed by hand.
 Warnings: never_written (rows that the package never wrote, such as those of an adopted table), stale_row (no current contract supports the row, but one covers the last day of the month), unmatched_award, unmatched_loss, late_change (by rule as_of: versions changed after their last day, be it only to end them, if the contracts have a column updated_at, and the package may read it; their flags may be of later).
 Info: temporary_customer (customers whose id is IN and 16 characters); aum_in_source = aum_attributed + aum_without_customer + aum_without_contract + aum_without_product_line; aum_unattributed, the sum of the last three, beside what it was when the month was last written; rounding.
 

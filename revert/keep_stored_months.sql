@@ -42,6 +42,7 @@ DECLARE
         to_regprocedure('customer.validate_monthly_snapshot(date)'),
         to_regprocedure('customer.monthly_status_as_at(date, bigint)'),
         to_regprocedure('customer.published_changes(date)'),
+        to_regprocedure('customer.snapshot_version()'),
         to_regprocedure('customer.customer_names()'),
         to_regprocedure('customer.product_line_names()'),
         to_regprocedure('customer.unmatched_events()')

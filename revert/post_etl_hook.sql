@@ -2,6 +2,7 @@
 
 BEGIN;
 
+DROP FUNCTION IF EXISTS customer.post_etl_hook(text, anyelement);
 DROP FUNCTION IF EXISTS customer.post_etl_hook(text, text);
 
 COMMIT;

@@ -2,6 +2,7 @@
 
 BEGIN;
 
+DROP FUNCTION IF EXISTS customer.pre_etl_check(text, anyelement);
 DROP FUNCTION IF EXISTS customer.pre_etl_check(text, text);
 
 COMMIT;

@@ -25,7 +25,9 @@ JOIN pg_language
     ON pg_language.oid = pg_proc.prolang
 WHERE pronamespace = 'customer'::regnamespace
     -- The source system's own.
-    AND proname <> 'set_contract_updated_at';
+    AND proname <> 'set_contract_updated_at'
+    -- Of these plpgsql_check cannot tell it; each is one statement.
+    AND pg_get_function_arguments(pg_proc.oid) NOT LIKE '%anyelement';
 
 CREATE TEMPORARY TABLE coverage AS
 SELECT

@@ -66,6 +66,11 @@ EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM PUBLIC' | PERFORM format('
 EXECUTE format('REVOKE ALL ON {ROUTINE TABLE} %s FROM %s' | PERFORM format('REVOKE ALL ON {} %s FROM %s'
 ELSIF v_source.found @> ARRAY[v_remembered ->> v_source.source] THEN | ELSIF FALSE THEN
 AND proowner <> (SELECT oid | AND oid <> (SELECT oid
+has_schema_privilege(to_regnamespace('customer'), 'CREATE') | TRUE
+has_schema_privilege(to_regnamespace('customer'), 'USAGE') #2 | TRUE
+has_schema_privilege(schema_oid, 'USAGE') FROM source | TRUE FROM source
+has_any_column_privilege(table_oid, '{SELECT REFERENCES}') | TRUE | FALSE
+WHERE source IN ('customers', 'product_lines') | WHERE source = '{customers product_lines}'
 , 'customer."{客户年金计划 中标客户明细 流失客户明细 客户明细}"']) |  ])
 SELECT DISTINCT grantee::regrole FROM pg_{proc class} | SELECT 'pg_monitor'::regrole FROM pg_{}
 v_source.found[1], v_source.names[1] | v_source.names[1]
@@ -452,6 +457,18 @@ customer.validate_monthly_snapshot(date), customer.monthly_status_as_at(date, bi
 GRANT SELECT ON TABLE customer.fct | GRANT SELECT, UPDATE ON TABLE customer.fct
 quote_ident(:'{etl operator restater closer reader}')::regrole | quote_ident(:'{}')
 $$; BEGIN; | $$;
+== sql/merge_customers.sql
+v_from IN ('', v_into) OR | v_from = '' OR | v_from = v_into OR
+NOT EXISTS (SELECT 1 FROM customer.source_customers() WHERE company_id = v_into) | FALSE
+LOCK TABLE customer.monthly_snapshot_control IN SHARE ROW EXCLUSIVE MODE; |
+PERFORM customer.reopen_snapshot_month(v_month, v_reason); |
+v_close_id := customer.close_snapshot_month(v_month, v_reason) ->> 'log_id'; |
+AND changed.log_id BETWEEN v_written AND v_control.last_log_id | AND changed.log_id <= v_control.last_log_id
+= kept.{is_strategic is_existing is_winning_this_year is_churned_this_year} OR gone.{} | = gone.{} AND kept.{}
+AND NOT (kept.is_existing OR gone.is_existing) | AND NOT gone.is_existing |
+= kept.{aum_balance plan_count} + gone.{} | = kept.{}
+AND (kept.snapshot_month, kept.company_id, kept.product_line_code) = (v_month, v_into, gone.product_line_code); #2 | ;
+AND log_id > coalesce(v_control.last_log_id, 0) |
 == sql/backfill.sql
 \set ON_ERROR_STOP on | \set ON_ERROR_STOP off
 IF v_months < 1 | IF FALSE

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.close_snapshot_month(date, text)',
-    'a9836a8734c18a830098d8e2ddcceb4f7a994ce89415ee66445efa0080b07df6',
+    '5aa5c3eedd1167de7ec6f3cce7d0a55b8330a660ec38fa3fbfee6470df1844e4',
     'close_snapshot_month',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.lock_open_snapshot_month(date)',
-    'ea2fa527fff4ee0c02b69ab3f9d0a7351a5d69a53f1ac8fc7302d0b57f3fb9df',
+    '6b0ab9b547723332e1f14840460b55ce3807e13668614d5ed5369e48932a147b',
     'lock_open_snapshot_month',
     p_is_internal => TRUE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.period_to_snapshot_month(text)',
-    'a29fdc5f5ee296be1feaa31f9d7189ff8a45729c83b7604bd5a3ba242549c865',
+    '0d2fd4b0a5bd12a28b1aca1512b35b650f6cd8987c7c2f3c4b667c4866b67114',
     'period_to_snapshot_month',
     p_is_internal => FALSE
 );

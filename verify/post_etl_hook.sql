@@ -9,4 +9,11 @@ CALL customer.verify_function(
     p_is_internal => FALSE
 );
 
+CALL customer.verify_function(
+    'customer.post_etl_hook(text, anyelement)',
+    '8d9980d286ea87a07ed0f6acd2f109e273d52ceb89a720649d95fb76f729b055',
+    'post_etl_hook',
+    p_is_internal => FALSE
+);
+
 ROLLBACK;

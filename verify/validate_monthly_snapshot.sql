@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.validate_monthly_snapshot(date)',
-    '0a42a279eb603d14b3b1a2fa440d2c22fd529a49f1491f927c4d609aed2efa51',
+    'dc83eeed89db5e1483f1d6c3e617796d10643e3b70474eb360b50cca1df5cc20',
     'validate_monthly_snapshot',
     p_is_internal => FALSE
 );

@@ -3,11 +3,12 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(71);
+SELECT plan(74);
 
 \ir fixture.psql
 
--- Companies are named after their case. The month is January 2026 unless a test says otherwise.
+-- Companies are named after their case. All are in one load, of which January and June 2026 are written; what is
+-- expected of them stands at the end.
 
 -- Which rows there are
 
@@ -31,46 +32,6 @@ VALUES ('in arrears', '停缴', '2020-01-01'), ('not begun', '正常', '2030-01-
 INSERT INTO known_customer (company_id)
 VALUES ('no contract');
 
-INSERT INTO award (company_id)
-VALUES ('no contract');
-
-INSERT INTO loss (company_id)
-VALUES ('no contract');
-
-INSERT INTO aum (company_id, amount)
-VALUES ('no contract', 100), ('current', 100);
-
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-
-SELECT results_eq(
-    $$ SELECT company_id, product_line_code
-       FROM customer.fct_customer_business_monthly_status
-       WHERE company_id IN ('one line left', 'two lines', 'two plans')
-       ORDER BY company_id COLLATE "C", product_line_code COLLATE "C" $$,
-    $$ VALUES
-        ('one line left'::varchar, 'PL202'::varchar),
-        ('two lines', 'PL201'),
-        ('two lines', 'PL202'),
-        ('two plans', 'PL202') $$,
-    'there is one row for each customer and product line with a current contract'
-);
-
-SELECT is(
-    (pg_temp.stored(company_id)).company_id IS NOT NULL,
-    has_row,
-    format('%s: a row is %s', reason, CASE WHEN has_row THEN 'written' ELSE 'not written' END)
-)
-FROM (VALUES
-    ('current',          TRUE,  'valid_to 9999-12-31'),
-    ('ends later',       FALSE, 'valid_to after the month, but not 9999-12-31'),
-    ('ends a day early', FALSE, 'valid_to 9999-12-30'),
-    ('endless',          FALSE, 'valid_to infinity'),
-    ('no end',           FALSE, 'valid_to NULL'),
-    ('in arrears',       TRUE,  'contract_status 停缴'),
-    ('not begun',        TRUE,  'valid_from in the future'),
-    ('no contract',      FALSE, 'award, loss and AUM but no contract')
-) AS example (company_id, has_row, reason);
-
 -- product_line_name, is_strategic, is_existing
 
 INSERT INTO contract (company_id, plan_code, product_line_name, valid_to)
@@ -82,13 +43,19 @@ VALUES
 
 INSERT INTO contract (company_id, plan_code, is_strategic, is_existing)
 VALUES
-    ('strategic',      'P1', TRUE,  FALSE),
-    ('existing',       'P1', FALSE, TRUE),
-    ('unmarked',       'P1', NULL,  NULL),
-    ('one of two',     'P1', TRUE,  FALSE),
-    ('one of two',     'P2', FALSE, TRUE),
-    ('false and NULL', 'P1', FALSE, FALSE),
-    ('false and NULL', 'P2', NULL,  NULL);
+    ('strategic',         'P1', TRUE,  FALSE),
+    ('existing',          'P1', FALSE, TRUE),
+    ('unmarked',          'P1', NULL,  NULL),
+    ('one of two',        'P1', TRUE,  FALSE),
+    ('one of two',        'P2', FALSE, TRUE),
+    ('false and NULL',    'P1', FALSE, FALSE),
+    ('false and NULL',    'P2', NULL,  NULL),
+    ('won, new',          'P1', FALSE, FALSE),
+    ('won, existing',     'P1', FALSE, TRUE),
+    ('won, one existing', 'P1', FALSE, FALSE),
+    ('won, one existing', 'P2', FALSE, TRUE),
+    ('won and lost',      'P1', TRUE,  FALSE),
+    ('existing, not won', 'P1', FALSE, TRUE);
 
 INSERT INTO contract (company_id, product_line_code, is_strategic, is_existing, valid_to)
 VALUES
@@ -96,31 +63,6 @@ VALUES
     ('other line',     'PL201', TRUE,  TRUE,  '9999-12-31'),
     ('was marked',     'PL202', FALSE, FALSE, '9999-12-31'),
     ('was marked',     'PL202', TRUE,  TRUE,  '2025-12-31');
-
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-
-SELECT is(
-    (pg_temp.stored(company_id)).product_line_name::text, name,
-    format('product_line_name: %s', reason)
-)
-FROM (VALUES
-    ('last wins', 'trust',    'of two the one greater in bytes is taken: small letters over capitals'),
-    ('old name',  '企年受托', 'that of a closed contract does not count, though greater')
-) AS example (company_id, name, reason);
-
-SELECT is(
-    ARRAY[(pg_temp.stored(company_id)).is_strategic, (pg_temp.stored(company_id)).is_existing], ARRAY[is_strategic, is_existing],
-    format('is_strategic is %s and is_existing is %s where %s', is_strategic, is_existing, reason)
-)
-FROM (VALUES
-    ('strategic',      TRUE,  FALSE, 'the only contract is marked strategic'),
-    ('existing',       FALSE, TRUE,  'the only contract is marked existing'),
-    ('unmarked',       FALSE, FALSE, 'the marks are NULL'),
-    ('one of two',     TRUE,  TRUE,  'one of two contracts has the one mark, and the other the other'),
-    ('false and NULL', FALSE, FALSE, 'one mark is false and one NULL'),
-    ('other line',     FALSE, FALSE, 'the marks are on another product line of the customer'),
-    ('was marked',     FALSE, FALSE, 'the marks are on a closed contract')
-) AS example (company_id, is_strategic, is_existing, reason);
 
 -- is_winning_this_year, is_churned_this_year
 
@@ -165,49 +107,11 @@ FROM award;
 INSERT INTO aum (as_of, amount)
 VALUES ('2026-06-01', 1);
 
-SELECT customer.refresh_monthly_snapshot('2026-06-30') AS result \gset
-
-SELECT is(
-    (
-        SELECT ARRAY[is_winning_this_year, is_churned_this_year]
-        FROM pg_temp.stored(company_id || suffix, product_line_code, '2026-06-30')
-    ),
-    ARRAY[has_event AND kind = 'an award', has_event AND kind = 'a loss'],
-    format('June is %s for %s %s, and never for the other', CASE WHEN has_event THEN 'marked' ELSE 'not marked' END, kind, reason)
-)
-FROM in_june
-CROSS JOIN (VALUES ('an award', ''), ('a loss', ' (loss)')) AS event (kind, suffix);
-
--- is_new
-
-INSERT INTO contract (company_id, plan_code, is_existing, is_strategic)
-VALUES
-    ('won, new',            'P1', FALSE, FALSE),
-    ('won, existing',       'P1', TRUE,  FALSE),
-    ('won, one existing',   'P1', FALSE, FALSE),
-    ('won, one existing',   'P2', TRUE,  FALSE),
-    ('won and lost',        'P1', FALSE, TRUE),
-    ('existing, not won',   'P1', TRUE,  FALSE);
-
 INSERT INTO award (company_id)
-VALUES ('won, new'), ('won, existing'), ('won, one existing'), ('won and lost');
+VALUES ('won, new'), ('won, existing'), ('won, one existing'), ('won and lost'), ('won twice'), ('won twice'), ('no contract');
 
 INSERT INTO loss (company_id)
-VALUES ('won and lost');
-
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-
-SELECT is(
-    (pg_temp.stored(company_id)).is_new, is_new,
-    format('is_new is %s for a customer with %s', is_new, reason)
-)
-FROM (VALUES
-    ('won, new',          TRUE,  'an award and no mark existing'),
-    ('won, existing',     FALSE, 'an award and the mark existing'),
-    ('won, one existing', FALSE, 'an award and the mark existing on one of two contracts'),
-    ('won and lost',      TRUE,  'an award, a loss and no mark existing'),
-    ('existing, not won', FALSE, 'the mark existing and no award')
-) AS example (company_id, is_new, reason);
+VALUES ('won and lost'), ('won twice'), ('won twice'), ('no contract');
 
 -- aum_balance: which days, whose rows, and rounding
 
@@ -237,11 +141,12 @@ VALUES
 
 INSERT INTO aum (company_id, amount)
 VALUES
-    ('half up',            0.0050),
-    ('half down',          -0.0050),
-    ('half away',          1.2250),
-    ('half of a sum',      2.0025), ('half of a sum', 2.0025),
-    ('three small',        0.0049), ('three small', 0.0049), ('three small', 0.0049);
+    ('no contract',   100),
+    ('half up',       0.0050),
+    ('half down',     -0.0050),
+    ('half away',     1.2250),
+    ('half of a sum', 2.0025), ('half of a sum', 2.0025),
+    ('three small',   0.0049), ('three small', 0.0049), ('three small', 0.0049);
 
 INSERT INTO contract (company_id, plan_code)
 SELECT DISTINCT company_id, 'P1'
@@ -250,38 +155,6 @@ WHERE company_id NOT IN (SELECT company_id FROM contract)
     AND company_id <> 'no contract'
 UNION ALL
 VALUES ('many plans', 'P2'), ('many plans', 'P3');
-
-INSERT INTO award (company_id)
-VALUES ('won twice'), ('won twice');
-
-INSERT INTO loss (company_id)
-VALUES ('won twice'), ('won twice');
-
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-
-SELECT is(
-    (pg_temp.stored(company_id)).aum_balance, aum_balance,
-    format('aum_balance is %s %s', aum_balance, reason)
-)
-FROM (VALUES
-    ('first day',     100.00,            'for 月度 on the first day of the month'),
-    ('last day',      300.00,            'for 月度 on the last day of the month'),
-    ('day before',    0.00,              'for 月度 on the last day of the month before'),
-    ('day after',     0.00,              'for 月度 on the first day of the next month'),
-    ('all three',     4320.00,           'where each kind of day has its part, neighbouring months left out'),
-    ('neighbour',     0.00,              'where only other customers in the product line, or no product line, have AUM'),
-    ('many plans',    1000.00,           'however many plans the row stands for: it is counted once'),
-    ('other plan',    44.00,             'whatever the plan that the AUM is of'),
-    ('NULL and 7',    7.00,              'where one of two amounts is NULL'),
-    ('to zero',       0.00,              'where the amounts cancel out'),
-    ('won twice',     77.00,             'however many awards and losses there are: it is counted once'),
-    ('large',         98765432109876.55, 'to the last digit for 98765432109876.5432 + 0.0018'),
-    ('half up',       0.01,              'for 0.0050'),
-    ('half down',     -0.01,             'for -0.0050'),
-    ('half away',     1.23,              'for 1.2250 (away from zero, not to the even digit)'),
-    ('half of a sum', 4.01,              'for 2.0025 + 2.0025, summed first'),
-    ('three small',   0.01,              'for 0.0049 + 0.0049 + 0.0049, summed first')
-) AS example (company_id, aum_balance, reason);
 
 -- plan_count
 
@@ -302,87 +175,125 @@ VALUES
     ('alike',           'p1', 'PL202', '9999-12-31'),
     ('alike',           'P1', 'PL202', '9999-12-31');
 
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-
-SELECT is(
-    (pg_temp.stored(company_id)).plan_count, plan_count,
-    format('plan_count is %s for %s', plan_count, reason)
-)
-FROM (VALUES
-    ('three plans',          3, 'three plans'),
-    ('same plan twice',      2, 'three contracts over two plans'),
-    ('closed plan',          1, 'one plan besides a closed one and one without an end'),
-    ('alike',                2, 'two plans that differ in a capital letter')
-) AS example (company_id, plan_count, reason);
-
 -- Keys that are the same when written one after the other, or but for case or white space
 
 INSERT INTO mapping."产品线" ("产品线代码")
 VALUES ('L'), ('2L'), ('12L');
 
-INSERT INTO contract (company_id, product_line_code, plan_code, is_strategic)
+INSERT INTO contract (company_id, product_line_code, plan_code, is_strategic, is_existing)
 VALUES
-    ('12', 'L',  'P1', FALSE),
-    ('1',  '2L', 'P1', TRUE),
-    ('1',  '2L', 'P2', TRUE),
-    ('1',  'L',  'P1', FALSE),
-    ('key',  'PL202', 'P1', FALSE),
-    ('KEY',  'PL202', 'P1', FALSE),
-    ('key ', 'PL202', 'P1', FALSE);
+    ('12', 'L',  'P1', FALSE, FALSE),
+    ('1',  '2L', 'P1', TRUE,  NULL),
+    ('1',  '2L', 'P2', NULL,  TRUE),
+    ('1',  'L',  'P1', FALSE, FALSE),
+    ('key',  'PL202', 'P1', FALSE, FALSE),
+    ('KEY',  'PL202', 'P1', FALSE, FALSE),
+    ('key ', 'PL202', 'P1', FALSE, FALSE);
 
-INSERT INTO award (company_id, product_line_code)
-VALUES ('12', 'L'), ('', '12L'), ('key', 'PL202');
+INSERT INTO award (company_id, product_line_code, reported_on)
+VALUES ('12', 'L', '2026-07-01'), ('', '12L', '2026-07-01'), ('key', 'PL202', '2026-07-01');
 
-INSERT INTO loss (company_id, product_line_code)
-VALUES ('1', '2L'), ('', '12L'), ('key', 'PL202');
+INSERT INTO loss (company_id, product_line_code, reported_on)
+VALUES ('1', '2L', '2026-12-01'), ('', '12L', '2026-12-01'), ('key', 'PL202', '2026-12-01');
 
 INSERT INTO aum (company_id, product_line_code, amount)
 VALUES ('12', 'L', 100), ('1', '2L', 2000), ('', '12L', 30000), ('key', 'PL202', 10);
 
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
+-- What is expected
+
+SELECT customer.refresh_monthly_snapshot(month)
+-- Again, so that the keys are compared with the stored ones, too.
+FROM (VALUES (DATE '2026-01-31'), ('2026-01-31'), ('2026-06-30')) AS written (month) \g /dev/null
+
+SELECT is(
+    (SELECT to_jsonb(stored) ->> column_name FROM pg_temp.stored(company_id) AS stored), value,
+    format('%s is %s: %s', column_name, coalesce(value, 'NULL, as there is no row'), reason)
+)
+FROM (VALUES
+    -- Where there is a row, it has the customer that it was asked for.
+    ('company_id', 'current', 'current', 'valid_to is 9999-12-31'),
+    ('company_id', 'ends later', NULL, 'valid_to after the month, but not 9999-12-31'),
+    ('company_id', 'ends a day early', NULL, 'valid_to 9999-12-30'),
+    ('company_id', 'endless', NULL, 'valid_to infinity'),
+    ('company_id', 'no end', NULL, 'valid_to NULL'),
+    ('company_id', 'in arrears', 'in arrears', 'contract_status 停缴'),
+    ('company_id', 'not begun', 'not begun', 'valid_from in the future'),
+    ('company_id', 'no contract', NULL, 'award, loss and AUM but no contract'),
+    ('product_line_name', 'last wins', 'trust', 'of two the one greater in bytes is taken: small letters over capitals'),
+    ('product_line_name', 'old name', '企年受托', 'that of a closed contract does not count, though greater'),
+    ('is_new', 'won, new', 'true', 'an award and no mark existing'),
+    ('is_new', 'won, existing', 'false', 'an award and the mark existing'),
+    ('is_new', 'won, one existing', 'false', 'an award and the mark existing on one of two contracts'),
+    ('is_new', 'won and lost', 'true', 'an award, a loss and no mark existing'),
+    ('is_new', 'existing, not won', 'false', 'the mark existing and no award'),
+    ('aum_balance', 'first day', '100.00', '月度 on the first day of the month'),
+    ('aum_balance', 'last day', '300.00', '月度 on the last day of the month'),
+    ('aum_balance', 'day before', '0.00', '月度 on the last day of the month before'),
+    ('aum_balance', 'day after', '0.00', '月度 on the first day of the next month'),
+    ('aum_balance', 'all three', '4320.00', 'each kind of day has its part, neighbouring months left out'),
+    ('aum_balance', 'neighbour', '0.00', 'only other customers in the product line, or no product line, have AUM'),
+    ('aum_balance', 'many plans', '1000.00', 'it is counted once, however many plans the row stands for'),
+    ('aum_balance', 'other plan', '44.00', 'whatever the plan that the AUM is of'),
+    ('aum_balance', 'NULL and 7', '7.00', 'one of two amounts is NULL'),
+    ('aum_balance', 'to zero', '0.00', 'the amounts cancel out'),
+    ('aum_balance', 'won twice', '77.00', 'it is counted once, however many awards and losses there are'),
+    ('aum_balance', 'large', '98765432109876.55', 'to the last digit: 98765432109876.5432 + 0.0018'),
+    ('aum_balance', 'half up', '0.01', 'of 0.0050'),
+    ('aum_balance', 'half down', '-0.01', 'of -0.0050'),
+    ('aum_balance', 'half away', '1.23', 'of 1.2250 (away from zero, not to the even digit)'),
+    ('aum_balance', 'half of a sum', '4.01', 'of 2.0025 + 2.0025, summed first'),
+    ('aum_balance', 'three small', '0.01', 'of 0.0049 + 0.0049 + 0.0049, summed first'),
+    ('plan_count', 'three plans', '3', 'three plans'),
+    ('plan_count', 'same plan twice', '2', 'three contracts over two plans'),
+    ('plan_count', 'closed plan', '1', 'one plan besides a closed one and one without an end'),
+    ('plan_count', 'alike', '2', 'two plans that differ in a capital letter')
+) AS example (column_name, company_id, value, reason);
+
+SELECT is(
+    ARRAY[(pg_temp.stored(company_id)).is_strategic, (pg_temp.stored(company_id)).is_existing], ARRAY[is_strategic, is_existing],
+    format('is_strategic is %s and is_existing is %s where %s', is_strategic, is_existing, reason)
+)
+FROM (VALUES
+    ('strategic',      TRUE,  FALSE, 'the only contract is marked strategic'),
+    ('existing',       FALSE, TRUE,  'the only contract is marked existing'),
+    ('unmarked',       FALSE, FALSE, 'the marks are NULL'),
+    ('one of two',     TRUE,  TRUE,  'one of two contracts has the one mark, and the other the other'),
+    ('false and NULL', FALSE, FALSE, 'one mark is false and one NULL'),
+    ('other line',     FALSE, FALSE, 'the marks are on another product line of the customer'),
+    ('was marked',     FALSE, FALSE, 'the marks are on a closed contract')
+) AS example (company_id, is_strategic, is_existing, reason);
+
+SELECT is(
+    (
+        SELECT ARRAY[is_winning_this_year, is_churned_this_year]
+        FROM pg_temp.stored(company_id || suffix, product_line_code, '2026-06-30')
+    ),
+    ARRAY[has_event AND kind = 'an award', has_event AND kind = 'a loss'],
+    format('June is %s for %s %s, and never for the other', CASE WHEN has_event THEN 'marked' ELSE 'not marked' END, kind, reason)
+)
+FROM in_june
+CROSS JOIN (VALUES ('an award', ''), ('a loss', ' (loss)')) AS event (kind, suffix);
 
 SELECT is(
     pg_temp.stored(company_id, line),
-    ROW('2026-01-31', company_id, line, '企年受托', is_strategic, FALSE, is_winning, is_winning, is_churned, aum, plans, CURRENT_TIMESTAMP)
+    ROW('2026-01-31', company_id, line, '企年受托', strategic, existing, won AND NOT existing, won, lost, aum, plans, CURRENT_TIMESTAMP)
         ::customer.fct_customer_business_monthly_status,
-    format('customer "%s" in line %s has its own mark, award, loss, AUM and plans, and no other''s', company_id, line)
+    format('customer "%s" in line %s has its own marks, award, loss, AUM and plans, and no other''s', company_id, line)
 )
 FROM (VALUES
-    ('12',   'L',     FALSE, TRUE,  FALSE, 100.00,  1),
-    ('1',    '2L',    TRUE,  FALSE, TRUE,  2000.00, 2),
-    ('1',    'L',     FALSE, FALSE, FALSE, 0.00,    1),
-    ('key',  'PL202', FALSE, TRUE,  TRUE,  10.00,   1),
-    ('KEY',  'PL202', FALSE, FALSE, FALSE, 0.00,    1),
-    ('key ', 'PL202', FALSE, FALSE, FALSE, 0.00,    1)
-) AS expected (company_id, line, is_strategic, is_winning, is_churned, aum, plans);
+    ('12',   'L',     FALSE, FALSE, TRUE,  FALSE, 100.00,  1),
+    ('1',    '2L',    TRUE,  TRUE,  FALSE, TRUE,  2000.00, 2),
+    ('1',    'L',     FALSE, FALSE, FALSE, FALSE, 0.00,    1),
+    ('key',  'PL202', FALSE, FALSE, TRUE,  TRUE,  10.00,   1),
+    ('KEY',  'PL202', FALSE, FALSE, FALSE, FALSE, 0.00,    1),
+    ('key ', 'PL202', FALSE, FALSE, FALSE, FALSE, 0.00,    1),
+    ('two lines', 'PL201', FALSE, FALSE, FALSE, FALSE, 0.00, 1),
+    ('two lines', 'PL202', FALSE, FALSE, FALSE, FALSE, 0.00, 1),
+    ('two plans', 'PL202', FALSE, FALSE, FALSE, FALSE, 0.00, 2)
+) AS expected (company_id, line, strategic, existing, won, lost, aum, plans);
 
--- updated_at, and all of a row
-
-INSERT INTO contract (company_id, plan_code, product_line_code, product_line_name, is_strategic, is_existing)
-VALUES
-    ('whole row', 'P1', 'PL201', '企年投资', TRUE, FALSE),
-    ('whole row', 'P2', 'PL201', '企年投资', NULL, TRUE);
-
-INSERT INTO award (company_id, product_line_code, reported_on)
-VALUES ('whole row', 'PL201', '2026-07-01');
-
-INSERT INTO loss (company_id, product_line_code, reported_on)
-VALUES ('whole row', 'PL201', '2026-12-01');
-
-INSERT INTO aum (company_id, product_line_code, as_of, amount)
-VALUES
-    ('whole row', 'PL201', '2026-01-01', 1234567.8949),
-    ('whole row', 'PL201', '2026-01-31', 0.0001);
-
-SELECT customer.refresh_monthly_snapshot('2026-01-31') AS result \gset
-
-SELECT is(
-    pg_temp.stored('whole row', 'PL201'),
-    ROW('2026-01-31', 'whole row', 'PL201', '企年投资', TRUE, TRUE, FALSE, TRUE, TRUE, 1234567.90, 2, CURRENT_TIMESTAMP)
-        ::customer.fct_customer_business_monthly_status,
-    'all columns together, updated_at being the start of the transaction'
-);
+SELECT is((pg_temp.stored('one line left', line)).product_line_code::text, row_line, format('a customer who left one of two lines, in %s', line))
+FROM (VALUES ('PL201', NULL), ('PL202', 'PL202')) AS expected (line, row_line);
 
 SELECT * FROM finish();
 

@@ -3,15 +3,14 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(12);
+SELECT plan(3);
 
 \ir fixture.psql
 
--- Everything that can have a comment, with the one it has.
-
+-- Everything that can have a comment, with the one it has; kind is the relkind of a relation.
 CREATE TEMPORARY VIEW commented AS
 SELECT
-    'relation' AS kind,
+    relkind::text AS kind,
     name,
     obj_description(oid, 'pg_class') AS comment
 FROM package_relation
@@ -52,37 +51,36 @@ JOIN pg_trigger
     ON tgrelid = package_relation.oid
 WHERE NOT tgisinternal;
 
-SELECT isnt_empty(
-    format('SELECT * FROM commented WHERE kind = %L AND name = %L', kind, name),
-    format('premise: %s %s is looked at', kind, name)
-)
-FROM (VALUES
-    ('relation',   'customer.fct_customer_business_monthly_status'),
-    ('relation',   'customer.monthly_snapshot_log_log_id_seq'),
-    ('relation',   'customer.idx_snapshot_strategic'),
-    ('column',     'customer.monthly_snapshot_control.closed_by'),
-    ('function',   'customer.refresh_monthly_snapshot(date)'),
-    ('constraint', 'customer.fct_customer_business_monthly_status fk_snapshot_company'),
-    ('trigger',    'customer.fct_customer_business_monthly_status trg_snapshot_updated_at')
-) AS example (kind, name);
+SELECT set_eq(
+    'SELECT DISTINCT kind FROM commented',
+    ARRAY['r', 'v', 'S', 'i', 'column', 'function', 'constraint', 'trigger'],
+    'premise: tables, views, sequences, indexes and all that can have a comment are looked at'
+);
 
 SELECT is_empty(
-    format(
-        'SELECT name
-         FROM commented
-         WHERE kind = %L
-             AND coalesce(comment, '''') !~ ''\S''',
-        kind
-    ),
-    format('every %s of the package has a comment', what)
-)
-FROM (VALUES
-    ('relation',   'table, view, sequence and index'),
-    ('column',     'column'),
-    ('function',   'function'),
-    ('constraint', 'constraint'),
-    ('trigger',    'trigger')
-) AS expected (kind, what);
+    $$ SELECT kind, name FROM commented WHERE coalesce(comment, '') !~ '\S' $$,
+    'everything of the package has a comment'
+);
+
+-- Tools show tables, views and columns; people call these functions.
+SELECT is_empty(
+    $$
+    WITH shown AS (
+        SELECT
+            name,
+            regexp_replace(name, '^customer\.\w+\.', '') AS subject,
+            substring(comment FROM '^([一-龥（）]+): \S') AS term
+        FROM commented
+        WHERE kind IN ('r', 'v', 'column')
+            OR name ~ '^customer\.(validate_monthly_snapshot|monthly_status_as_at|published_changes)\('
+    )
+    SELECT name, term
+    FROM shown
+    WHERE term IS NULL
+        OR EXISTS (SELECT FROM shown AS other WHERE (other.term = shown.term) <> (other.subject = shown.subject))
+    $$,
+    'what BI shows has a comment that begins with a Chinese term: one for each name of a column, and for no other'
+);
 
 SELECT * FROM finish();
 

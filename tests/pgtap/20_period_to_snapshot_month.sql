@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(33);
+SELECT plan(34);
 
 -- None of which makes a difference.
 SET LOCAL TimeZone = 'Pacific/Kiritimati';
@@ -47,6 +47,7 @@ FROM (VALUES
     ('20261',      'five digits'),
     ('2026010',    'seven digits'),
     ('20260131',   'a day'),
+    ('202601.0',   'a number as spreadsheets write it'),
     ('202600',     'month 00'),
     ('202613',     'month 13'),
     ('000001',     'the year 0000, which has no date'),

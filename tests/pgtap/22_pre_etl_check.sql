@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(19);
+SELECT plan(45);
 
 \ir fixture.psql
 
@@ -53,12 +53,44 @@ SELECT is(
 FROM (VALUES
     ($$ SELECT customer.pre_etl_check(NULL, '202601') $$,
         ARRAY['22004', 'the domain must not be NULL', 'Pass the domain that is loaded, such as ''annuity_performance''.']),
-    ($$ SELECT customer.pre_etl_check('annual_loss', '202613') $$,
-        ARRAY['22023', 'the period must be six digits YYYYMM with a month 01 to 12, but is "202613"',
-            'Pass the period as YYYYMM, such as 202601 for January 2026.'])
+    ($$ SELECT customer.pre_etl_check('annual_loss', '2026-01-31 00:00:00') $$,
+        ARRAY['22023', 'the period must be six digits YYYYMM with a month 01 to 12, but is "2026-01-31 00:00:00"',
+            'Pass the period as YYYYMM, such as 202601 for January 2026. For a date, to_char(the_date, ''YYYYMM'') makes one.'])
 ) AS bad (call, expected);
 
 SELECT is(pg_temp.control_months(), '{2026-01-31 current}', 'neither leaves a control row');
+
+-- What is a text for both functions, and what is not ------------------------------------------------------
+
+SELECT alike(
+    pg_temp.after('SELECT 1', format('SELECT customer.%s(%s) ->> ''reason''', function, arguments)),
+    'domain "other" is unknown%',
+    format('a text: %s(%s)', function, arguments)
+)
+FROM (VALUES ('pre_etl_check'), ('post_etl_hook')) AS called (function)
+CROSS JOIN (VALUES
+    ($$ 'other', '202601' $$), ($$ 'other', NULL $$), ($$ 'other' $$), ($$ 'other'::varchar, '202601'::varchar $$),
+    ($$ 'other', '202601'::char(6) $$), ($$ 'other', p_period => '202601' $$), ($$ p_period => NULL, p_domain => 'other' $$)
+) AS call (arguments);
+
+SET LOCAL datestyle = 'German';
+
+SELECT is(
+    pg_temp.error_of(format('SELECT customer.%s(''annual_loss'', %s)', function, period)),
+    ARRAY[
+        '22023', 'the period must be a text YYYYMM, but is ' || told,
+        format('Pass it as text: customer.%s(''annual_loss'', ''202601''). For a date, to_char(the_date, ''YYYYMM'') makes one.', function)
+    ],
+    format('not a text: %s with %s', function, period)
+)
+FROM (VALUES ('pre_etl_check'), ('post_etl_hook')) AS called (function)
+CROSS JOIN (VALUES
+    ('202601', '202601 of type integer'), ('p_period => 202601::bigint', '202601 of type bigint'), ('202601.0', '202601.0 of type numeric'),
+    ('DATE ''2026-01-31''', '2026-01-31 of type date'),
+    ('TIMESTAMP ''2026-01-31''', '2026-01-31 00:00:00 of type timestamp without time zone'), ('NULL::integer', '<NULL> of type integer')
+) AS other (period, told);
+
+RESET datestyle;
 
 -- Months that are open ---------------------------------------------------------------------------------
 
@@ -111,8 +143,8 @@ SELECT is(
     pg_temp.checked('skipped', '2026-01-31', 'month 2026-01-31 is closed and stays as it is', jsonb_build_array(jsonb_build_object(
         'code', 'month_closed',
         'message', format('month 2026-01-31 is closed: what domain %s loads for it will not show there', domain),
-        'hint', 'If its published numbers must change: SELECT customer.reopen_snapshot_month(DATE ''2026-01-31'', ''why''); '
-            'and refresh it, which takes today''s contracts, too.'
+        'hint', 'If its published numbers must change, who has the right to reopen months runs: '
+            'SELECT customer.reopen_snapshot_month(DATE ''2026-01-31'', ''why''); and refresh it, which takes today''s contracts, too.'
     ))),
     format('%s may be loaded for it, with a warning', domain)
 )

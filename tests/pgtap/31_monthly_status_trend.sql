@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(10);
+SELECT plan(8);
 
 \ir fixture.psql
 
@@ -261,18 +261,6 @@ SELECT results_eq(
         ('2026-01-31', 6, NULL) $$,
     'the total says how many rows there are, and how much AUM was left without one'
 );
-
--- Who may read it ----------------------------------------------------------------------------------------------
-
-CREATE ROLE pgtap_reader;
-GRANT USAGE ON SCHEMA customer TO pgtap_reader;
-GRANT SELECT ON customer.monthly_status_trend, customer.monthly_status_total TO pgtap_reader;
-SET LOCAL ROLE pgtap_reader;
-
-SELECT isnt_empty(format('SELECT * FROM customer.%s', name), format('with SELECT on %s alone it can be read', name))
-FROM (VALUES ('monthly_status_trend'), ('monthly_status_total')) AS package (name);
-
-RESET ROLE;
 
 SELECT * FROM finish();
 

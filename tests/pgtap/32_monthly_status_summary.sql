@@ -7,6 +7,7 @@ BEGIN;
 SELECT plan(31);
 
 \ir fixture.psql
+\ir by_hand.psql
 
 INSERT INTO contract (company_id, product_line_code)
 VALUES ('A', 'PL201'), ('A', 'PL202'), ('B', 'PL202');
@@ -22,18 +23,12 @@ VALUES
 SELECT customer.refresh_monthly_snapshot(month)
 FROM (VALUES (DATE '2026-01-31'), ('2026-02-28')) AS written (month) \g /dev/null
 
-CREATE TEMPORARY VIEW fact AS
-SELECT
-    snapshot_month AS month,
-    company_id AS company,
-    product_line_code AS line,
-    product_line_name AS name,
-    aum_balance AS aum,
-    plan_count AS plans
-FROM customer.fct_customer_business_monthly_status;
-
-ALTER VIEW fact ALTER COLUMN line SET DEFAULT 'PL202';
-ALTER VIEW fact ALTER COLUMN name SET DEFAULT '企年受托';
+-- For brevity.
+ALTER VIEW fact RENAME COLUMN snapshot_month TO month;
+ALTER VIEW fact RENAME COLUMN company_id TO company;
+ALTER VIEW fact RENAME COLUMN product_line_code TO line;
+ALTER VIEW fact RENAME COLUMN aum_balance TO aum;
+ALTER VIEW fact RENAME COLUMN plan_count TO plans;
 
 -- As month and product line (or all): rows, their AUM, stale rows and their AUM.
 CREATE TEMPORARY VIEW summary AS
@@ -168,16 +163,6 @@ FROM (VALUES
 ) AS example (what, change, news);
 
 -- Triggers of others -----------------------------------------------------------------------------------------
-
-CREATE FUNCTION pg_temp.interfere()
-RETURNS trigger
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    EXECUTE TG_ARGV[0];
-    RETURN NULL;
-END
-$$;
 
 UPDATE aum SET amount = 6 WHERE amount = 5;
 

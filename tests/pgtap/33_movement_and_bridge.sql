@@ -6,15 +6,7 @@ BEGIN;
 SELECT plan(54);
 
 \ir fixture.psql
-
--- The fact table, with the columns that a test does not care about left out.
-CREATE TEMPORARY VIEW fact AS
-SELECT *
-FROM customer.fct_customer_business_monthly_status;
-
-ALTER VIEW fact ALTER COLUMN product_line_code SET DEFAULT 'PL202';
-ALTER VIEW fact ALTER COLUMN product_line_name SET DEFAULT '企年受托';
-ALTER VIEW fact ALTER COLUMN plan_count SET DEFAULT 1;
+\ir by_hand.psql
 
 -- The query for a month's rows in a view, as text, which tells NULL from 0 and shows decimals; by customer and product line.
 CREATE FUNCTION pg_temp.view_rows(p_name text, p_month date, p_condition text DEFAULT 'TRUE')

@@ -3,7 +3,7 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(35);
+SELECT plan(25);
 
 \ir fixture.psql
 
@@ -177,45 +177,16 @@ SELECT is(
     'a product line without a code, to which no row can belong, is none'
 );
 
--- Who may read them --------------------------------------------------------------------------------------
+-- Row security --------------------------------------------------------------------------------------
 
-CREATE TEMPORARY TABLE reading (view_name, function_name) AS
-VALUES
-    ('dim_customer', 'customer_names'),
-    ('dim_product_line', 'product_line_names'),
-    ('unmatched_awards_and_losses', 'unmatched_events');
-
-CREATE ROLE pgtap_stranger;
-CREATE ROLE pgtap_viewer;
-CREATE ROLE pgtap_reader IN ROLE pgtap_viewer;
-GRANT SELECT ON reading TO PUBLIC;
-GRANT USAGE ON SCHEMA customer TO PUBLIC;
-GRANT SELECT ON customer.dim_customer, customer.dim_product_line, customer.unmatched_awards_and_losses TO pgtap_viewer;
-GRANT EXECUTE ON FUNCTION customer.customer_names(), customer.product_line_names(), customer.unmatched_events() TO pgtap_reader;
-
-SET LOCAL ROLE pgtap_reader;
-
-SELECT throws_ok('SELECT FROM customer."年金客户"', '42501', NULL, 'premise: a reader may not read a source');
-SELECT isnt_empty('SELECT FROM customer.' || view_name, 'with no right on a source a reader reads ' || view_name)
-FROM reading;
-
-SET LOCAL ROLE pgtap_viewer;
-
-SELECT throws_ok('SELECT FROM customer.' || view_name, '42501', 'permission denied for function ' || function_name, view_name || ' needs EXECUTE')
-FROM reading;
-
-SET LOCAL ROLE pgtap_stranger;
-
-SELECT throws_ok('SELECT FROM customer.' || view_name, '42501', 'permission denied for view ' || view_name, view_name || ' needs a grant')
-FROM reading;
-
-RESET ROLE;
+CREATE TEMPORARY TABLE reading (view_name) AS VALUES ('dim_customer'), ('dim_product_line'), ('unmatched_awards_and_losses');
 
 -- An owner that is no superuser, as one is that need not mind row security.
 CREATE ROLE pgtap_owner;
-GRANT CREATE ON SCHEMA customer TO pgtap_owner;
+GRANT CREATE, USAGE ON SCHEMA customer TO pgtap_owner;
 GRANT USAGE ON SCHEMA business, mapping TO pgtap_owner;
 GRANT ALL ON ALL TABLES IN SCHEMA business, customer, mapping TO pgtap_owner;
+GRANT SELECT ON reading TO pgtap_owner;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA customer TO pgtap_owner;
 ALTER FUNCTION customer.customer_names() OWNER TO pgtap_owner;
 ALTER FUNCTION customer.product_line_names() OWNER TO pgtap_owner;

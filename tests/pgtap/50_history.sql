@@ -4,9 +4,10 @@ SET client_encoding = 'UTF8';
 
 BEGIN;
 
-SELECT plan(64);
+SELECT plan(60);
 
 \ir fixture.psql
+\ir by_hand.psql
 
 SET LOCAL TimeZone = 'UTC';
 
@@ -14,23 +15,6 @@ INSERT INTO contract (company_id) VALUES ('A'), ('B');
 INSERT INTO known_customer (company_id) VALUES ('C'), ('D'), ('b');
 INSERT INTO award (company_id) VALUES ('B');
 INSERT INTO aum (company_id, amount) VALUES ('A', 10), ('B', 20.5);
-
-CREATE TEMPORARY VIEW fact AS
-SELECT *
-FROM customer.fct_customer_business_monthly_status;
-
-ALTER VIEW fact ALTER COLUMN snapshot_month SET DEFAULT '2026-01-31';
-ALTER VIEW fact ALTER COLUMN product_line_code SET DEFAULT 'PL202';
-
-CREATE PROCEDURE pg_temp.unseen(p_change text)
-LANGUAGE plpgsql
-AS $$
-BEGIN
-    ALTER TABLE customer.fct_customer_business_monthly_status DISABLE TRIGGER USER;
-    EXECUTE p_change;
-    ALTER TABLE customer.fct_customer_business_monthly_status ENABLE TRIGGER USER;
-END
-$$;
 
 -- A month, step by step ------------------------------------------------------------------------------
 
@@ -44,14 +28,15 @@ CREATE TEMPORARY TABLE step (
 );
 
 \set two 'A 企年受托 f f f f f 10.00 1 02-03; B 企年受托 f f t t f 20.50 1 02-03'
-\set three 'A 企年受托 f f f f t 11.00 1 02-05; B 企年受托 f f t t f 20.50 1 02-03; C by hand f f f f f 0.00 0 01-01'
+\set three 'A 企年受托 f f f f t 11.00 1 02-05; B 企年受托 f f t t f 20.50 1 02-03; C by hand f f f f f 0.00 1 01-01'
 \set one 'A 企年受托 f f f f f 12.00 1 02-11'
 \set again 'A 企年受托 f f f f f 10.00 1 02-15; B 企年受托 f f t t f 20.50 1 02-15; D 企年受托 f f f f f 0.00 1 02-15'
 \set refresh 'SELECT customer.refresh_monthly_snapshot(''2026-01-31'')'
 
 -- A row that stood there before, and its entry as deploying leaves it.
-CALL pg_temp.unseen($$ INSERT INTO fact (company_id, product_line_name, is_strategic, is_existing, is_churned_this_year, aum_balance, plan_count)
-    VALUES ('A', 'old', TRUE, TRUE, TRUE, 9, 7) $$);
+SELECT pg_temp.silently($$
+    INSERT INTO fact (company_id, product_line_name, is_strategic, is_existing, is_churned_this_year, aum_balance, plan_count)
+    VALUES ('A', 'old', TRUE, TRUE, TRUE, 9, 7) $$) \gexec
 
 INSERT INTO step (change, events, rows)
 VALUES
@@ -72,7 +57,7 @@ VALUES
     ($$ SELECT customer.close_snapshot_month('2026-01-31', 'published') $$, '', :'three'),
     ($$ SELECT customer.reopen_snapshot_month('2026-01-31', 'why') $$, '', :'three'),
     ($$ UPDATE fact SET company_id = 'D' WHERE company_id = 'C' AND snapshot_month = '2026-01-31' $$, 'C delete, D insert',
-        'A 企年受托 f f f f t 11.00 1 02-05; B 企年受托 f f t t f 20.50 1 02-03; D by hand f f f f f 0.00 0 02-09'),
+        'A 企年受托 f f f f t 11.00 1 02-05; B 企年受托 f f t t f 20.50 1 02-03; D by hand f f f f f 0.00 1 02-09'),
     -- A is stale, and brought up to date; D is supported, and B not any more.
     ($$ UPDATE contract SET valid_to = '2026-02-10' WHERE company_id = 'A'; UPDATE contract SET valid_to = '2025-12-31' WHERE company_id = 'B';
         INSERT INTO contract (company_id, valid_from) VALUES ('D', '2026-02-01');
@@ -105,7 +90,7 @@ BEGIN
         UPDATE step
         SET log_id = (SELECT max(log_id) FROM customer.monthly_snapshot_log WHERE snapshot_month = '2026-01-31')
         WHERE number = v_step.number;
-        CALL pg_temp.unseen(format('UPDATE fact SET updated_at = DATE ''2026-02-01'' + %s WHERE updated_at = now()', v_step.number));
+        EXECUTE pg_temp.silently(format('UPDATE fact SET updated_at = DATE ''2026-02-01'' + %s WHERE updated_at = now()', v_step.number));
     END LOOP;
 END
 $$;
@@ -149,7 +134,7 @@ SELECT is_empty(
 
 -- Of a month that pre_etl_check knows, and of one whose rows nobody logged, as after a restore without the log.
 SELECT customer.pre_etl_check('annuity_performance', '202511') \g /dev/null
-CALL pg_temp.unseen($$ INSERT INTO fact (snapshot_month, company_id, product_line_name) VALUES ('2025-12-31', 'A', 'old') $$);
+SELECT pg_temp.silently($$ INSERT INTO fact (snapshot_month, company_id, product_line_name) VALUES ('2025-12-31', 'A', 'old') $$) \gexec
 UPDATE aum SET as_of = '2025-11-01' WHERE company_id = 'A';
 UPDATE aum SET as_of = '2025-12-01' WHERE company_id = 'B';
 
@@ -169,8 +154,8 @@ SELECT results_eq(
 
 SELECT is(
     pg_temp.after(
-        $$ CALL pg_temp.unseen('UPDATE fact SET snapshot_month = ''2025-10-31'' WHERE snapshot_month = ''2025-12-31'' AND company_id <> ''A''');
-           TRUNCATE customer.fct_customer_business_monthly_status $$,
+        pg_temp.silently($$ UPDATE fact SET snapshot_month = '2025-10-31' WHERE snapshot_month = '2025-12-31' AND company_id <> 'A' $$)
+        || 'TRUNCATE customer.fct_customer_business_monthly_status',
         $$ SELECT count(*) FROM customer.monthly_status_history WHERE snapshot_month = '2025-10-31' $$
     ),
     '2',
@@ -198,26 +183,14 @@ FROM (
 SELECT throws_ok(format('SELECT customer.monthly_status_as_at(%L, 0)', month), code, NULL, format('as at an entry of %s: %s', month, code))
 FROM (VALUES (NULL, '22004'), ('infinity', '22023')) AS bad (month, code);
 
-CREATE ROLE pgtap_reader;
-GRANT USAGE ON SCHEMA customer TO pgtap_reader;
-GRANT SELECT ON customer.monthly_status_history TO pgtap_reader;
-
-SELECT is(
-    array_to_string((pg_temp.error_of(format('SET LOCAL ROLE %s; %s', role, change)))[1:2], ' '), answer,
-    format('the history, as %s: %s', CASE role WHEN 'none' THEN 'its owner' ELSE 'a role that reads it' END, change)
+SELECT throws_ok(
+    change, '55000', format('customer.monthly_status_history is never changed: %s refused', split_part(change, ' ', 1)),
+    format('even by its owner: %s', change)
 )
 FROM (VALUES
-    ('UPDATE customer.monthly_status_history SET aum_balance = 1 WHERE FALSE',
-        '55000 customer.monthly_status_history is never changed: UPDATE refused'),
-    ('DELETE FROM customer.monthly_status_history', '55000 customer.monthly_status_history is never changed: DELETE refused'),
-    ('TRUNCATE customer.monthly_status_history', '55000 customer.monthly_status_history is never changed: TRUNCATE refused'),
-    ('INSERT INTO customer.monthly_status_history VALUES (NULL)', NULL)
-) AS attempt (change, refusal)
-CROSS JOIN (VALUES ('none'), ('pgtap_reader')) AS somebody (role)
-CROSS JOIN LATERAL (
-    SELECT CASE role WHEN 'none' THEN refusal ELSE '42501 permission denied for table monthly_status_history' END
-) AS expected (answer)
-WHERE answer IS NOT NULL;
+    ('UPDATE customer.monthly_status_history SET aum_balance = 1 WHERE FALSE'), ('DELETE FROM customer.monthly_status_history'),
+    ('TRUNCATE customer.monthly_status_history')
+) AS attempt (change);
 
 -- Control totals --------------------------------------------------------------------------------------------
 
@@ -284,7 +257,7 @@ SELECT is(
 -- Rows changed unseen are given as they are. That it warns then is tested in tests/integration.
 SELECT is(
     pg_temp.after(
-        $$ SELECT customer.close_snapshot_month('2026-01-31', 'published'); CALL pg_temp.unseen('UPDATE fact SET aum_balance = 9.01') $$,
+        $$ SELECT customer.close_snapshot_month('2026-01-31', 'published'); $$ || pg_temp.silently('UPDATE fact SET aum_balance = 9.01'),
         $$ SELECT sum(aum_balance)
            FROM customer.monthly_status_as_at('2026-01-31', (SELECT last_log_id FROM customer.monthly_snapshot_control WHERE closed_at IS NOT NULL)) $$
     ),

@@ -1,8 +1,8 @@
 -- Restates a range of months, oldest first, each committed by itself.
 --
---   psql -v from=2025-01-31 -v to=2025-12-31 -v reason='first history' -f sql/backfill.sql
+--   psql -v from=202501 -v to=202512 -v reason='first history' -f sql/backfill.sql
 --
--- from, to            any day of the first and of the last month
+-- from, to            the first and the last month: YYYYMM, or any day of it
 -- reason              why; kept in customer.monthly_snapshot_log
 -- accept_implausible  on: also write months that look as if they cannot be right; off by default
 --
@@ -16,16 +16,16 @@
 -- before anything is done.
 --
 -- A loop in the client, because a function that writes with the rights of its owner cannot
--- commit: \gexec runs one statement a month, each in a transaction of its own.
+-- commit: \gexec sends each month as one message, which the server runs as one transaction. What
+-- is set is set LOCAL in it, so that no setting is left to the session, nor, behind a
+-- pooler in transaction mode, to another client; and a line is shown when its month is committed.
 
+-- psql's own settings, which \i would leave behind.
 \set ON_ERROR_STOP on
 \set QUIET on
 \set AUTOCOMMIT on
 \pset format unaligned
 \pset tuples_only on
-SET client_min_messages = warning;
--- What others made in public is not to run with the rights of the restater.
-SET search_path = pg_catalog, pg_temp;
 
 \if :{?from}
 \else
@@ -44,19 +44,24 @@ SET search_path = pg_catalog, pg_temp;
     \set accept_implausible off
 \endif
 
--- The block below sees settings, but not psql's variables.
-SELECT
-    set_config('snapshot_backfill.from', :'from', FALSE) AS "from",
-    set_config('snapshot_backfill.to', :'to', FALSE) AS "to",
-    set_config('snapshot_backfill.reason', :'reason', FALSE) AS reason,
-    set_config('snapshot_backfill.accept_implausible', :'accept_implausible', FALSE) AS accept_implausible
-\gset
+BEGIN;
+
+-- What others made in public is not to run with the rights of the restater.
+SET LOCAL search_path = pg_catalog, pg_temp;
+-- The block sees settings, but not psql's variables.
+SET LOCAL snapshot_backfill."from" = :'from';
+SET LOCAL snapshot_backfill."to" = :'to';
+SET LOCAL snapshot_backfill.reason = :'reason';
+SET LOCAL snapshot_backfill.accept_implausible = :'accept_implausible';
 
 DO $$
 DECLARE
     c_usage CONSTANT text :=
-        'psql -v from=2025-01-31 -v to=2025-12-31 -v reason=''first history'' -f sql/backfill.sql';
+        'psql -v from=202501 -v to=202512 -v reason=''first history'' -f sql/backfill.sql';
     v_missing text;
+    v_name text;
+    v_value text;
+    v_day date;
     v_from date;
     v_to date;
     v_months integer;
@@ -70,6 +75,21 @@ BEGIN
         RAISE EXCEPTION 'missing: %', v_missing
             USING ERRCODE = 'invalid_parameter_value', HINT = c_usage;
     END IF;
+
+    FOREACH v_name IN ARRAY ARRAY['from', 'to'] LOOP
+        v_value := current_setting('snapshot_backfill.' || v_name);
+
+        BEGIN
+            -- PostgreSQL by itself reads six digits as YYMMDD.
+            v_day := CASE WHEN v_value ~ '^[0-9]{6}$' THEN v_value || '01' ELSE v_value END;
+        EXCEPTION
+            WHEN data_exception THEN
+                RAISE EXCEPTION '% must be a month YYYYMM or a day, but is "%"', v_name, v_value
+                    USING ERRCODE = 'invalid_parameter_value', HINT = c_usage;
+        END;
+
+        PERFORM set_config('snapshot_backfill.' || v_name, v_day::text, TRUE);
+    END LOOP;
 
     v_from := current_setting('snapshot_backfill.from');
     v_to := current_setting('snapshot_backfill.to');
@@ -103,24 +123,27 @@ BEGIN
 END
 $$;
 
-WITH month AS (
-    SELECT
-        (month_start + INTERVAL '1 month - 1 day')::date AS last_day,
-        row_number() OVER (ORDER BY month_start) AS number,
-        count(*) OVER () AS months
-    FROM generate_series(
-        date_trunc('month', (:'from'::date)::timestamp),
-        date_trunc('month', (:'to'::date)::timestamp),
-        INTERVAL '1 month'
-    ) AS month_start
-)
-SELECT format(
-    $statement$
-        SELECT %L || CASE
+SELECT array_agg((month_start + INTERVAL '1 month - 1 day')::date ORDER BY month_start) AS months
+FROM generate_series(
+    date_trunc('month', current_setting('snapshot_backfill.from')::timestamp),
+    date_trunc('month', current_setting('snapshot_backfill.to')::timestamp),
+    INTERVAL '1 month'
+) AS month_start
+\gset
+
+COMMIT;
+
+SELECT pg_catalog.format(
+    $statements$
+        SET LOCAL search_path = pg_catalog, pg_temp;
+        SET LOCAL client_min_messages = warning;
+        SET LOCAL customer.accept_implausible = %5$L;
+
+        SELECT format('month %1$s of %2$s: %%s: ', to_char(%3$L::date, 'YYYY-MM-DD')) || CASE
             WHEN EXISTS (
                 SELECT
                 FROM customer.monthly_snapshot_control
-                WHERE snapshot_month = %L
+                WHERE snapshot_month = %3$L
                     AND closed_at IS NOT NULL
             ) THEN 'closed, skipped'
             ELSE (
@@ -137,18 +160,16 @@ SELECT format(
                         FROM jsonb_array_elements(result -> 'warnings') AS warning
                     )
                 )
-                FROM customer.restate_monthly_snapshot(%L, %L) AS result
+                FROM customer.restate_monthly_snapshot(%3$L, %4$L) AS result
             )
-        END
-        -- What stands here is done first, and is local to the statement's transaction.
-        FROM set_config('customer.accept_implausible', %L, TRUE)
-    $statement$,
-    format('month %s of %s: %s: ', number, months, to_char(last_day, 'YYYY-MM-DD')),
-    last_day,
-    last_day,
+        END;
+    $statements$,
+    month.number,
+    pg_catalog.cardinality(:'months'::pg_catalog.date[]),
+    month.last_day,
     :'reason',
     :'accept_implausible'
 )
-FROM month
-ORDER BY number
+FROM pg_catalog.unnest(:'months'::pg_catalog.date[]) WITH ORDINALITY AS month (last_day, number)
+ORDER BY month.number
 \gexec

@@ -1,5 +1,6 @@
 -- Who may do what with the customer monthly snapshot. Roles belong to the site: name
--- those that are to be granted something, and run this as the owner of the package.
+-- those that are to be granted something, and run this as the owner of the package, who
+-- must be allowed to pass on USAGE of schema customer if it belongs to another role.
 --
 --   psql -v ON_ERROR_STOP=1 -v etl=wdh_etl -v operator=wdh_ops -v reader=bi -f sql/grants.sql
 --
@@ -36,13 +37,22 @@
 -- A GRANT by someone who may not grant is but a warning.
 DO $$
 BEGIN
-    IF NOT has_schema_privilege('customer', 'USAGE WITH GRANT OPTION')
+    IF NOT has_schema_privilege('customer', 'USAGE')
         OR NOT has_function_privilege('customer.post_etl_hook(text, text)', 'EXECUTE WITH GRANT OPTION')
     THEN
-        RAISE EXCEPTION 'role % may not grant rights on schema customer and on the package', current_user
+        RAISE EXCEPTION 'role % may not grant rights on the package', current_user
             USING
                 ERRCODE = 'insufficient_privilege',
-                HINT = 'Run this as the owner of both, or as a superuser.';
+                HINT = 'Run this as the owner of the package, or as a superuser.';
+    END IF;
+
+    IF NOT has_schema_privilege('customer', 'USAGE WITH GRANT OPTION') THEN
+        RAISE EXCEPTION 'role % may not grant rights on schema customer, which is %''s',
+            current_user,
+            (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'customer')
+            USING
+                ERRCODE = 'insufficient_privilege',
+                HINT = format('As its owner, or as a superuser: GRANT USAGE ON SCHEMA customer TO %I WITH GRANT OPTION;', current_user);
     END IF;
 END
 $$;
@@ -59,7 +69,11 @@ SET LOCAL search_path = pg_catalog, pg_temp;
     GRANT USAGE ON SCHEMA customer TO :"etl";
     GRANT EXECUTE ON FUNCTION
         customer.pre_etl_check(text, text),
-        customer.post_etl_hook(text, text)
+        customer.post_etl_hook(text, text),
+        -- What these say to a period that is no text.
+        customer.pre_etl_check(text, anyelement),
+        customer.post_etl_hook(text, anyelement),
+        customer.snapshot_version()
     TO :"etl";
 \endif
 
@@ -145,6 +159,7 @@ SELECT
             customer.validate_monthly_snapshot(date),
             customer.monthly_status_as_at(date, bigint),
             customer.published_changes(date),
+            customer.snapshot_version(),
             -- What the views over customers, product lines and events read.
             customer.customer_names(),
             customer.product_line_names(),

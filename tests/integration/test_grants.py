@@ -20,13 +20,16 @@ from support import (
     SUMMARY,
     VIEWS,
     Source,
+    blocks,
     fail,
     grant,
     grants,
     listen,
+    psql,
     run,
     succeed,
 )
+from test_sources import SECOND_GENERATION
 
 # "nobody" may log in, and "visitor" has USAGE on the schema besides.
 KINDS_AND_OTHERS = (*KINDS, "visitor", "nobody")
@@ -38,15 +41,21 @@ READING = {
     ("customer.validate_monthly_snapshot(date)", "EXECUTE"),
     ("customer.monthly_status_as_at(date,bigint)", "EXECUTE"),
     ("customer.published_changes(date)", "EXECUTE"),
+    ("customer.snapshot_version()", "EXECUTE"),
     ("customer.customer_names()", "EXECUTE"),
     ("customer.product_line_names()", "EXECUTE"),
     ("customer.unmatched_events()", "EXECUTE"),
 }
+ETL_FUNCTIONS = [
+    f"customer.{name}(text,{kind})"
+    for name in ("pre_etl_check", "post_etl_hook")
+    for kind in ("text", "anyelement")
+]
 GRANTED = {
     "etl": {
         USAGE,
-        ("customer.pre_etl_check(text,text)", "EXECUTE"),
-        ("customer.post_etl_hook(text,text)", "EXECUTE"),
+        *((function, "EXECUTE") for function in ETL_FUNCTIONS),
+        ("customer.snapshot_version()", "EXECUTE"),
     },
     "operator": {
         *READING,
@@ -102,6 +111,7 @@ FUNCTIONS = """
     refresh_monthly_snapshot(date) require_reason(text,text)
     restate_monthly_snapshot(date,text) setting_is_on(text,boolean)
     snapshot_control_totals(date,bigint) snapshot_month_of(date) snapshot_rows_after(date,bigint)
+    snapshot_version()
     source_aum() source_awards() source_columns() source_contracts()
     source_control_totals(date,date,date) source_customer_names() source_customers()
     source_late_changes(date) source_losses() source_product_line_names()
@@ -144,6 +154,11 @@ CALLS = {f"customer.{function}": call(function) for function in FUNCTIONS.split(
     "customer.revoke_default_grants(regprocedure)": (
         "CALL customer.revoke_default_grants('customer.snapshot_month_of(date)'::regprocedure)"
     ),
+    **{
+        f"customer.{name}(text,anyelement)": f"DO $$ BEGIN PERFORM customer.{name}('', 1);"
+        " EXCEPTION WHEN invalid_parameter_value THEN END $$"
+        for name in ("pre_etl_check", "post_etl_hook")
+    },
     # What they find is not as deployed.
     **{
         f"customer.{procedure}({types})": f"DO $$ BEGIN CALL customer.{procedure}({values});"
@@ -536,16 +551,51 @@ def test_run_by_someone_who_may_not_grant_it_grants_nothing(
         succeed(grant(database, **{kind: someone}))
     before = grants(connection)
 
-    result = run(
-        *("psql", "-X", "-q", "-d", database, "-v", f"reader={reader}", "-f", "sql/grants.sql"),
-        PGUSER=someone,
-        PGPASSWORD=someone,
-    )
+    someones = {"PGUSER": someone, "PGPASSWORD": someone}
+    message = fail(psql(database, "-v", f"reader={reader}", "-f", "sql/grants.sql", **someones))
 
-    message = fail(result)
-    assert f"role {someone} may not grant rights on schema customer and on the package" in message
-    assert "HINT:  Run this as the owner of both, or as a superuser." in message
+    assert f"role {someone} may not grant rights on the package\n" in message
+    assert "HINT:  Run this as the owner of the package, or as a superuser." in message
     assert grants(connection) == before
+
+
+@pytest.mark.parametrize("platform", ["SELECT", SECOND_GENERATION], ids=["first", "second"])
+def test_a_dba_without_superuser_takes_an_empty_role_to_a_granted_package(
+    create_role, create_test_database, platform
+):
+    """By README's block of GRANTs and three commands; or first without the right to pass on."""
+    name, dba, owner, etl, ops = create_test_database(), *(create_role() for _ in range(4))
+    own = {"workdatahub": name, "db.example.org": "", "wdh_owner": owner, "wdh_etl": etl}
+    block, first = support.grants_to_owner(name, owner), platform != SECOND_GENERATION
+    [commands] = [block for block in blocks("sh") if "sqitch verify" in block]
+    for word, replacement in (own | {"wdh_ops": ops, "=bi": f"={ops}"}).items():
+        commands = commands.replace(word, replacement)
+    if not first:
+        # The lines with names that are gone are not run, and those behind "--" are.
+        gone = r"^(?!--).*(年金客户|_plan_contract).*\n"
+        block = re.sub(rf"{gone}|^-- (?=GRANT)", "", block, flags=re.MULTILINE)
+    as_dba = {"PGUSER": dba, "PGPASSWORD": dba}
+    succeed(psql(name, "-c", f"ALTER DATABASE {name} OWNER TO {dba}"))
+    succeed(psql(name, "-f", "sql/demo/source_system.sql", "-c", platform, **as_dba))
+
+    granted = block.replace(" WITH GRANT OPTION", "") if first else block
+    succeed(psql(name, "-c", granted, **as_dba))
+    deploy, verify, grant_all = (["bash", "-c", line] for line in commands.splitlines())
+
+    succeed(run(*deploy, PGPASSWORD=owner))
+    assert "Verify successful\n" in succeed(run(*verify, PGPASSWORD=owner))
+    if first:
+        message = fail(run(*grant_all, PGPASSWORD=owner))
+        assert f"{owner} may not grant rights on schema customer, which is {dba}'s\n" in message
+        [remedy] = re.findall(r"superuser: (GRANT .*)", message)
+        assert remedy in block
+        succeed(psql(name, "-c", remedy, **as_dba))
+    succeed(run(*grant_all, PGPASSWORD=owner))
+    with psycopg.connect(dbname=name) as server:
+        assert [grants_of(server, role) for role in (etl, ops)] == [
+            GRANTED["etl"],
+            GRANTED["operator"],
+        ]
 
 
 # --- What the roles leave behind ---------------------------------------------

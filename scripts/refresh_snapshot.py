@@ -9,9 +9,11 @@
   uv run --env-file .wdh_env scripts/refresh_snapshot.py --period 202601
 
 The database is the one of --dsn, otherwise of the environment variable
-DATABASE_URL, otherwise of libpq's own variables (PGHOST, PGDATABASE, ...).
-A password in --dsn shows in the list of processes; better put it in
-DATABASE_URL, PGPASSWORD or ~/.pgpass.
+DATABASE_URL, otherwise of libpq's own variables (PGHOST, PGHOSTADDR,
+PGDATABASE, PGSERVICE); if none of them is set, that is a wrong call. Before it
+connects, it says where to, and which of them says so. A password in --dsn
+shows in the list of processes; better put it in DATABASE_URL, PGPASSWORD or
+~/.pgpass.
 
 While another session writes the same month, this waits, and after 5 seconds
 says for whom; Ctrl-C gives up. Messages, the server's warnings among them, go
@@ -62,6 +64,16 @@ BLOCKERS = """
     ORDER BY pid
 """
 
+# What says where to connect to: libpq's keyword, its variable, and a word for people.
+TARGET = {
+    "service": ("PGSERVICE", "service"),
+    "dbname": ("PGDATABASE", "database"),
+    "host": ("PGHOST", "host"),
+    "hostaddr": ("PGHOSTADDR", "address"),
+    "port": ("PGPORT", "port"),
+    "user": ("PGUSER", "user"),
+}
+
 COUNTS = {
     "total": "rows",
     "inserted": "  inserted",
@@ -88,6 +100,8 @@ def connection_string(text: str) -> str:
     libpq's errors quote what it could not use. That may be a part of the password
     if its special characters are not encoded, so such errors are not left to libpq.
     """
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the connection string is empty")
     text = re.sub(r"^(postgres(?:ql)?)\+\w+://", r"\1://", text)
     try:
         parameters = conninfo_to_dict(text)
@@ -117,8 +131,31 @@ def period(text: str) -> str:
     return text
 
 
+def without_password(text: str) -> str:
+    """Hide the password of a connection string that stands where a name should."""
+    return re.sub(r"(?s)(://).*(?=@)|(password\s*=).*", r"\1\2...", text)
+
+
+def target(dsn: str, source: str) -> str | None:
+    """Where libpq will connect to, as far as that is known before, and what says so."""
+    values = conninfo_to_dict(dsn)
+    sources = dict.fromkeys(values, source)
+    for keyword, (variable, _) in TARGET.items():
+        # What a service's file says is not known here, and goes before the other variables.
+        if "service" not in values and variable in os.environ:
+            sources.setdefault(keyword, variable)
+            values.setdefault(keyword, os.environ[variable])
+    named = [keyword for keyword in TARGET if values.get(keyword)]
+    if not {"service", "dbname", "host", "hostaddr"}.intersection(named):
+        return None
+    places = [f"{TARGET[keyword][1]} {without_password(values[keyword])}" for keyword in named]
+    # Each once, in order.
+    origins = dict.fromkeys(sources[keyword] for keyword in named)
+    return f"{', '.join(places)} (from {', '.join(origins)})"
+
+
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line, and the environment where it leaves the database open."""
     parser = ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -149,10 +186,25 @@ def parse_arguments() -> argparse.Namespace:
     option(
         "--dsn",
         type=connection_string,
-        default=os.environ.get("DATABASE_URL", ""),
         help="libpq connection string or URL; postgresql+driver:// as SQLAlchemy writes it, too",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    source = "--dsn"
+    if arguments.dsn is None:
+        source = "DATABASE_URL"
+        url = os.environ.get(source, "")
+        try:
+            arguments.dsn = connection_string(url) if url.strip() else ""
+        except argparse.ArgumentTypeError as error:
+            parser.error(str(error))
+    arguments.target = target(arguments.dsn, source)
+    if arguments.target is None:
+        parser.error(
+            "no database is named. Set DATABASE_URL=postgresql://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "or one of PGHOST, PGHOSTADDR, PGDATABASE and PGSERVICE, or pass --dsn. In a file for "
+            "uv run --env-file, values that hold blanks or $ stand in single quotes"
+        )
+    return arguments
 
 
 def say(*lines: str | None) -> None:
@@ -222,7 +274,7 @@ def main() -> int:
     arguments = parse_arguments()
     outcome = "Nothing was written."
     try:
-        say("Connecting.")
+        say(f"Connecting to {arguments.target}.")
         with connect(arguments.dsn) as connection:
             connection.add_notice_handler(pass_on)
             server = connection.info
@@ -256,8 +308,8 @@ def main() -> int:
                 outcome,
             )
         else:
-            # In libpq's own words, as when it cannot connect. PGDATABASE may be a URL.
-            say("ERROR:  " + re.sub(r"(?s)://.*@", "://...@", str(error)), outcome)
+            # In libpq's own words, as when it cannot connect.
+            say(f"ERROR:  {without_password(str(error))}", outcome)
         return 1
     except KeyboardInterrupt:
         say(f"Interrupted. {outcome}")

@@ -30,7 +30,7 @@ TODAY = date.today()
 NEXT_MONTH = TODAY.replace(day=1) + timedelta(days=31)
 
 # In a URL all of its special characters are encoded but the +, which means itself.
-PASSWORD = "s3cret+p@ss/w0rd%"
+PASSWORD = "s3cret+p@ss/w0rd% $x #"
 ENCODED = quote(PASSWORD, safe="+")
 # In no output, whatever came of the run: the parts show where only some of it was hidden.
 SECRETS = (PASSWORD, ENCODED, "s3cret", "w0rd", os.environ["PGPASSWORD"])
@@ -225,7 +225,8 @@ def test_refreshes_the_month_and_says_what_it_does(refresh, connection, source):
     )
     said = result.stderr.splitlines()
     assert said[:2] == [
-        "Connecting.",
+        f"Connecting to database {server.dbname}, host {server.host}, port {server.port},"
+        f" user {server.user} (from PGDATABASE, PGHOST, PGPORT, PGUSER).",
         f"Refreshing the snapshot of 202601 in database {server.dbname}"
         f" on {server.host}, port {server.port}, as {server.user}.",
     ]
@@ -363,22 +364,25 @@ def test_messages_are_readable_whatever_the_encoding(refresh, connection, source
 
 
 @pytest.mark.parametrize(
-    ("options", "url", "pg"),
+    ("source", "options", "url", "pg"),
     [
         # What is not used may be malformed.
-        (["--dsn", "dbname={}"], URL.format("s3cret%zz"), "absent"),
-        ([], "dbname={}", "absent"),
-        ([], "", "{}"),
+        ("--dsn", ["--dsn", "dbname={}"], URL.format("s3cret%zz"), "absent"),
+        ("DATABASE_URL", [], "dbname={}", "absent"),
+        ("PGDATABASE", [], " ", "{}"),
     ],
-    ids=["--dsn", "DATABASE_URL", "PGDATABASE"],
 )
 def test_dsn_goes_before_database_url_and_that_before_libpqs_variables(
-    refresh, database, options, url, pg
+    refresh, database, source, options, url, pg
 ):
     arguments = [*JANUARY, *(word.format(database) for word in options)]
     environment = {"DATABASE_URL": url.format(database), "PGDATABASE": pg.format(database)}
 
-    assert refresh(*arguments, **environment).returncode == 0
+    result = refresh(*arguments, **environment)
+
+    assert result.returncode == 0
+    assert f"database {database}, host" in result.stderr
+    assert f"(from {source}, PGHOST, " in result.stderr
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
@@ -392,6 +396,7 @@ def test_takes_a_url_as_sqlalchemy_writes_it(refresh, connection, operator, sche
     result = refresh(*JANUARY, DATABASE_URL=url)
 
     assert result.returncode == 0
+    assert f", user {operator} (from DATABASE_URL).\n" in result.stderr
     assert f", as {operator}.\n" in result.stderr
     assert last_caller(connection) == (operator, "a@b +c://d")
 
@@ -406,7 +411,8 @@ def test_an_error_shows_hint_and_sqlstate_and_the_period_is_data(refresh, connec
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.splitlines()[2:] == [
         f'ERROR:  the period must be six digits YYYYMM with a month 01 to 12, but is "{period}"',
-        "HINT:  Pass the period as YYYYMM, such as 202601 for January 2026.",
+        "HINT:  Pass the period as YYYYMM, such as 202601 for January 2026."
+        " For a date, to_char(the_date, 'YYYYMM') makes one.",
         "SQLSTATE:  22023",
         "Nothing was written.",
     ]
@@ -416,17 +422,19 @@ def test_an_error_shows_hint_and_sqlstate_and_the_period_is_data(refresh, connec
 @pytest.mark.parametrize(
     ("dsn", "database", "said"),
     [
-        (f"host=127.0.0.1 port=1 password={PASSWORD}", "", "Connection refused"),
+        (f"host=127.0.0.1 port=1 password='{PASSWORD}'", "", "Connection refused"),
         ("", URL.format("s3cret@w0rd"), '"postgresql://...@localhost/somewhere" does not exist'),
+        ("", "x password=s3cret w0rd", '"x password=...'),
+        ("service=nowhere", "x", "Connecting to service nowhere (from DATABASE_URL).\n"),
     ],
-    ids=["no server", "a URL as the name of the database"],
+    ids=["no server", "a URL as the name of the database", "a string as that", "no service"],
 )
 def test_who_cannot_connect_is_told_why_but_no_password(dsn, database, said):
     """And the current month is none to come."""
-    result = call("--period", f"{TODAY:%Y%m}", "--dsn", dsn, PGDATABASE=database)
+    result = call("--period", f"{TODAY:%Y%m}", DATABASE_URL=dsn, PGDATABASE=database)
 
     assert (result.returncode, result.stdout) == (1, "")
-    assert "ERROR:  connection failed: " in result.stderr
+    assert "ERROR:  connection " in result.stderr
     assert said in result.stderr
     assert result.stderr.endswith("Nothing was written.\n")
 
@@ -435,6 +443,7 @@ def test_who_cannot_connect_is_told_why_but_no_password(dsn, database, said):
     ("arguments", "complaint"),
     [
         (("--json",), "the following arguments are required: --period"),
+        ((*JANUARY, "--dsn", ""), "argument --dsn: the connection string is empty"),
         ((*JANUARY, "--dry"), "unrecognized argument"),
         # Not repeated, as it holds a password.
         ((*JANUARY, f"--url={URL.format(ENCODED)}"), "unrecognized argument"),
@@ -453,7 +462,22 @@ def test_a_wrong_call(arguments, complaint):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("usage: refresh_snapshot.py ")
     assert complaint in result.stderr
-    assert "Connecting." not in result.stderr
+    assert "Connecting" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [((), {}), ((), {"DATABASE_URL": " \n", "PGHOST": ""}), (("--dsn", "user=me port=1"), {})],
+)
+def test_who_names_no_database_is_asked_for_one(monkeypatch, options, environment):
+    for variable in ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"):
+        monkeypatch.delenv(variable, raising=False)
+
+    result = call(*JANUARY, *options, **environment)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: no database is named. Set DATABASE_URL=postgresql://" in result.stderr
+    assert "Connecting" not in result.stderr
 
 
 def test_without_psycopg_it_says_how_to_run_it():
@@ -537,18 +561,17 @@ def test_ctrl_c_cancels_and_promises_no_more_than_is_true(
     assert stored(connection) == NOTHING
 
 
-def test_ctrl_c_while_connecting(monkeypatch, tmp_path):
+def test_ctrl_c_while_connecting(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setenv("PGHOST", "127.0.0.1")
-        monkeypatch.setenv("PGPORT", str(silent.getsockname()[1]))
-        script = Running(tmp_path)
+        script = Running(tmp_path, PGHOST="127.0.0.1", PGPORT=str(silent.getsockname()[1]))
         silent.settimeout(20)
         with silent.accept()[0]:
             script.interrupt()
             result = script.end()
 
     assert (result.returncode, result.stdout) == (-signal.SIGINT, "")
-    assert result.stderr == "Connecting.\nInterrupted. Nothing was written.\n"
+    said = r"Connecting to .*host 127.0.0.1, port .*\nInterrupted. Nothing was written.\n"
+    assert re.fullmatch(said, result.stderr)
 
 
 def test_an_error_in_the_commit_promises_nothing(refresh, connection, source):
@@ -612,36 +635,40 @@ def test_ctrl_c_while_it_prints_changes_nothing(launch, source):
 # --- uv ----------------------------------------------------------------------
 
 
-def test_uv_brings_what_it_needs(connection, operator, source, tmp_path):
-    """As the README says, with a Python that has no psycopg."""
+def test_uv_brings_what_it_needs_and_passwords_arrive(connection, operator, source, tmp_path):
+    """As the README says, with a Python that has no psycopg; what uv drops is noticed."""
     environment_file = tmp_path / ".wdh_env"
-    environment_file.write_text(
-        f"DATABASE_URL=postgresql+psycopg2://{operator}:{ENCODED}@{server_address(connection)}\n"
-    )
+    address = server_address(connection)
 
-    result = checked(
-        run(
-            find_uv_bin(),
-            "run",
-            "--env-file",
-            environment_file,
-            "scripts/refresh_snapshot.py",
-            *JANUARY,
-            "--json",
-            UV_CACHE_DIR=str(tmp_path / "cache"),
-            # The interpreter behind the tests' virtual environment; none is downloaded.
-            UV_PYTHON=os.path.realpath(sys.executable),
-            UV_PYTHON_DOWNLOADS="never",
-            UV_NO_CONFIG="1",
-            # As pip does; uv has certificates of its own otherwise.
-            UV_SYSTEM_CERTS="1",
-            TMPDIR=str(tmp_path),  # where it leaves locks
+    def refresh_with(content: str) -> subprocess.CompletedProcess[str]:
+        environment_file.write_text(content)
+        return checked(
+            run(
+                # What is set already goes before the file.
+                *("env", "-u", "PGDATABASE", "-u", "PGHOST", "-u", "PGPASSWORD"),
+                *(find_uv_bin(), "run", "--env-file", environment_file),
+                *("scripts/refresh_snapshot.py", *JANUARY, "--json"),
+                UV_CACHE_DIR=str(tmp_path / "cache"),
+                # The interpreter behind the tests' virtual environment; none is downloaded.
+                UV_PYTHON=os.path.realpath(sys.executable),
+                UV_PYTHON_DOWNLOADS="never",
+                UV_NO_CONFIG="1",
+                # As pip does; uv has certificates of its own otherwise.
+                UV_SYSTEM_CERTS="1",
+                TMPDIR=str(tmp_path),  # where it leaves locks
+            )
         )
-    )
 
-    assert json.loads(succeed(result))["total"] == 2
-    assert last_caller(connection)[0] == operator
+    encoded = f"DATABASE_URL=postgresql+psycopg2://{operator}:{ENCODED}@{address}\n"
+    quoted = f"DATABASE_URL=postgresql://{operator}@{address}\nPGPASSWORD='{PASSWORD}'\n"
+    for content in (encoded, quoted):
+        result = refresh_with(content)
+
+        assert json.loads(succeed(result))["total"] == 2
+        assert last_caller(connection)[0] == operator
+        # Of a Python older than the script asks for, uv warns and no more.
+        assert "incompatible" not in result.stderr
     # With a libpq of its own: the system need not have one.
     assert list(tmp_path.glob("cache/**/psycopg_binary"))
-    # Of a Python older than the script asks for, uv warns and no more.
-    assert "incompatible" not in result.stderr
+    for content in ("DATABASE_URL=$URL\n", f"DATABASE_URL=host={address} user={operator}\n"):
+        assert "error: no database is named." in refresh_with(content).stderr

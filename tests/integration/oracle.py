@@ -9,7 +9,6 @@ be read and not to be fast (although a month of production size takes but a seco
     call        what a function does to a month: rows, answer, warnings, refusals
     published_changes   what differs from what was published, and which log entry did it
     validate    what is to be found when a stored month is held against its sources
-    trend       the months added up
 
 A company or product line that is None or blank in the sources is the key of nothing.
 """
@@ -737,83 +736,6 @@ def validate(sources: Sources, month: date, stored: Stored, control: Control) ->
     check("aum_unattributed", "info", [], rounded(aum - attributed), violations=0)
     check("rounding", "info", [], attributed - balance, balance, violations=0)
     return checks
-
-
-# --- The trend ----------------------------------------------------------------
-
-
-View = list[dict[str, Any]]
-"""Its rows, by column."""
-
-
-def trend(stored: Stored, control: Mapping[date, Control]) -> tuple[View, View]:
-    """A row for each month and product line that it or the month before holds; one for each month.
-
-    What trend and total show, but for last_changed_at and aum_unattributed.
-    """
-    lines: View = []
-    totals: View = []
-    for month in sorted(month for month in stored if stored[month]):
-        known = control.get(month, Control())
-        before = stored.get(month_before(month), {})
-        year_ago = stored.get(last_day(month.replace(year=month.year - 1, day=1)), {})
-        for line in [*sorted({str(line) for _, line in [*stored[month], *before]}), None]:
-            rows = of_line(stored[month], line)
-            row = {"snapshot_month": month, "rule": known.last_rule, "is_closed": known.is_closed}
-            row |= figures(rows, [part for part in known.stale if line in (None, part[0])])
-            _, _, row["aum_change"], row["aum_change_ratio"] = compared(row, before, line)
-            for name, value in zip(YEAR_AGO, compared(row, year_ago, line), strict=True):
-                row[f"year_ago_{name}"] = value
-            if line is None:
-                totals.append(row | {"row_count": len(rows)})
-            else:
-                name = max(row.product_line_name for row in rows or of_line(before, line))
-                lines.append(row | {"product_line_code": line, "product_line_name": name})
-    return lines, totals
-
-
-YEAR_AGO = ("customers_with_aum", "aum_balance", "aum_change", "aum_change_ratio")
-
-
-def compared(now: dict[str, Any], rows: Rows, line: str | None) -> tuple:
-    """Customers and AUM of another month, and how AUM changed since; None if it is not stored."""
-    if not rows:
-        return (None,) * 4
-    then = figures(of_line(rows, line))
-    aum = then["aum_balance"]
-    change = now["aum_balance"] - aum
-    return then["customers_with_aum"], aum, change, share(change, aum)
-
-
-def figures(rows: list[Row], stale: Iterable[tuple[str, int, Decimal]] = ()) -> dict[str, Any]:
-    """What rows of a month add up to; each customer counts once."""
-    stale = list(stale)
-    balances: dict[str, Decimal] = defaultdict(Decimal)
-    for row in rows:
-        balances[row.company_id] += row.aum_balance
-
-    def customers(flag: str) -> int:
-        return len({row.company_id for row in rows if getattr(row, flag)})
-
-    return {
-        "customers": len(balances),
-        "customers_with_aum": sum(balance != 0 for balance in balances.values()),
-        "strategic_customers": customers("is_strategic"),
-        "existing_customers": customers("is_existing"),
-        "new_this_year_customers": customers("is_new"),
-        "winning_this_year_customers": customers("is_winning_this_year"),
-        "churned_this_year_customers": customers("is_churned_this_year"),
-        "plans": sum(row.plan_count for row in rows),
-        "aum_balance": total(balances.values()),
-        "strategic_aum": total(row.aum_balance for row in rows if row.is_strategic),
-        "stale_rows": sum(count for _, count, _ in stale),
-        "stale_aum": total(aum for *_, aum in stale),
-    }
-
-
-def of_line(rows: Rows, line: str | None) -> list[Row]:
-    """The rows of one product line; all of them for None."""
-    return [row for row in rows.values() if line is None or row.product_line_code == line]
 
 
 # --- Reading a database -------------------------------------------------------

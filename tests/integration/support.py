@@ -24,9 +24,15 @@ def blocks(language: str) -> list[str]:
 
 
 def shell_command(part: str) -> str:
-    """The one command line of the README that contains these words."""
+    """The one command line of the README that contains these words, without the comment behind."""
     [command] = [line for block in blocks("sh") for line in block.splitlines() if part in line]
-    return command
+    return command.partition("  #")[0]
+
+
+def grants_to_owner(database: str, owner: str) -> str:
+    """What the README grants the role that shall own the package."""
+    [block] = [block for block in blocks("sql") if "GRANT CREATE ON DATABASE" in block]
+    return block.replace("workdatahub", database).replace("wdh_owner", owner)
 
 
 # --- What is in the database -------------------------------------------------

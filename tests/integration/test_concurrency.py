@@ -2,8 +2,8 @@
 
 Closing and reopening against every change is in test_close.py. Here are any two writers of a
 month, writers of many months, loads that have not committed, timeouts, callers at the higher
-isolation levels and their retries, transactions over several months, readers, and all of it at
-once.
+isolation levels and their retries, transactions over several months, and all of it at once. What
+readers see meanwhile is in test_faults.py, too.
 
 SNAPSHOT_SOAK_SECONDS says for how long the last tests keep everything busy.
 """
@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import date
 from typing import Any
 
@@ -83,16 +83,28 @@ def hasty(session) -> psycopg.Connection:
 @pytest.fixture
 def source(connection) -> Source:
     """Three customers, each with a contract and AUM in every month of 2026."""
-    source = Source(connection)
     with connection.transaction():
-        for company_id in ("C1", "C2", "C3"):
-            source.contract(company_id)
-            for month in MONTHS_OF_2026:
-                source.detail(company_id, "100", day=month.replace(day=1))
-    return source
+        add_customers(connection, "C1", "C2", "C3")
+    return Source(connection)
 
 
 # --- What the sessions do, and what is there afterwards ----------------------
+
+
+def add_customers(connection: psycopg.Connection, *company_ids: str) -> None:
+    """Customers with a contract, and the same AUM in every month of 2026."""
+    for company_id in company_ids:
+        Source(connection).contract(company_id)
+    connection.execute(
+        """
+        INSERT INTO business."规模明细"
+            ("月度", "计划代码", "产品线代码", "期末资产规模", company_id)
+        SELECT date_trunc('month', month), 'P1', 'PL202', 100, company_id
+        FROM unnest(%s::date[]) AS month
+        CROSS JOIN unnest(%s::text[]) AS company_id
+        """,
+        [MONTHS_OF_2026, [*company_ids]],
+    )
 
 
 def write(
@@ -149,30 +161,58 @@ def retried(connection: psycopg.Connection, work: Callable[[], Any]) -> Any:
 # --- Two writers of one month ------------------------------------------------
 
 
-@pytest.mark.parametrize("month_is", ["new", "written"])
-@pytest.mark.parametrize("second_name", WRITES)
-@pytest.mark.parametrize("first_name", WRITES)
-def test_second_writer_waits_and_finds_nothing_to_do(
-    session, connection, start, source, first_name, second_name, month_is
+# Who is first and how its transaction ends; who waits for it, and what that counts or removes.
+TURNS = (
+    *((first, "commit", second, (3, 0, 0, 3, 0)) for first in WRITES for second in WRITES),
+    *((name, "commit", "discard", 3) for name in WRITES),
+    *(("discard", "commit", name, (3, 3, 0, 0, 0)) for name in WRITES),
+    *(("discard", "rollback", name, (3, 0, 3, 0, 0)) for name in WRITES),
+    ("discard", "rollback", "discard", 3),
+    ("discard", "commit", "discard", None),
+)
+
+
+@pytest.mark.parametrize(
+    ("month_is", "first_name", "end", "second_name", "found"),
+    [("written", *turn) for turn in TURNS]
+    + [("new", *turn) for turn in TURNS if turn[0] != "discard"],
+)
+def test_second_waits_and_finds_what_the_first_left(
+    session, connection, hasty, start, source, month_is, first_name, end, second_name, found
 ):
     if month_is == "written":
         write(connection)
         reprice(connection, 7)
-    log_entries = len(stored(connection)[LOG])
+    before = stored(connection)
     first, second = session(), session()
-    assert counts(write(first, JANUARY, first_name)) == (
-        (3, 3, 0, 0, 0) if month_is == "new" else (3, 0, 3, 0, 0)
-    )
+    result = write(first, JANUARY, first_name)
+    if first_name != "discard":
+        assert counts(result) == ((3, 3, 0, 0, 0) if month_is == "new" else (3, 0, 3, 0, 0))
+    # Readers see nothing of it.
+    assert stored(hasty) == before
 
     call = start(write, second, JANUARY, second_name)
     wait_for_lock(connection, first, call)
-    first.commit()
-    before = stored(connection)
+    getattr(first, end)()
+    left = stored(connection)
 
-    assert counts(call.result(timeout=20)) == (3, 0, 0, 3, 0)
+    if found is None:
+        with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 was never written"):
+            call.result(timeout=20)
+        assert left[FACT] == []
+        return
+    result = call.result(timeout=20)
+    assert stored(hasty) == left
     second.commit()
-    assert stored(connection)[FACT] == before[FACT]
-    assert len(stored(connection)[LOG]) == log_entries + 2
+    assert len(stored(connection)[LOG]) == len(before[LOG]) + (end == "commit") + 1
+    if second_name == "discard":
+        query = f"SELECT deleted FROM {LOG} WHERE log_id = %s"
+        assert connection.execute(query, [result["log_id"]]).fetchone() == (found,)
+        assert months_stored(connection) == {}
+        assert counts(write(connection)) == (3, 3, 0, 0, 0)
+    else:
+        assert counts(result) == found
+        assert (stored(connection)[FACT] == left[FACT]) == (found == (3, 0, 0, 3, 0))
     assert errors_in(connection, JANUARY) == []
 
 
@@ -198,32 +238,6 @@ def test_third_writer_waits_for_the_second(session, connection, start, source):
     assert amounts(connection) == {"C1": 1, "C2": 2, "C3": 100}
 
 
-@pytest.mark.parametrize("end", ["commit", "rollback"])
-@pytest.mark.parametrize("name", [*WRITES, "discard"])
-def test_writer_waits_for_a_discard_under_way(session, connection, hasty, start, source, name, end):
-    write(connection)
-    before = stored(connection)
-    first, second = session(), session()
-    write(first, JANUARY, "discard")
-    # Readers see all of the month until it is gone.
-    assert stored(hasty) == before
-
-    call = start(write, second, JANUARY, name)
-    wait_for_lock(connection, first, call)
-    getattr(first, end)()
-
-    if name == "discard" and end == "commit":
-        with pytest.raises(ObjectNotInPrerequisiteState, match="2026-01-31 was never written"):
-            call.result(timeout=20)
-    elif name == "discard":
-        assert call.result(timeout=20)["status"] == "discarded"
-    else:
-        expected = (3, 3, 0, 0, 0) if end == "commit" else (3, 0, 0, 3, 0)
-        assert counts(call.result(timeout=20)) == expected
-    second.commit()
-    assert months_stored(connection) == ({} if name == "discard" else {JANUARY: 3})
-
-
 def test_who_mends_a_summary_waits_for_a_writer_and_adds_up_what_it_wrote(
     session, connection, start, source
 ):
@@ -242,25 +256,6 @@ def test_who_mends_a_summary_waits_for_a_writer_and_adds_up_what_it_wrote(
     other.commit()
     query = "SELECT aum_balance FROM customer.monthly_status_total"
     assert connection.execute(query).fetchall() == [(21,)]
-
-
-@pytest.mark.parametrize("name", WRITES)
-def test_discard_waits_for_a_writer_and_removes_what_it_wrote(
-    session, connection, start, source, name
-):
-    writer, other = session(), session()
-    write(writer, JANUARY, name)
-
-    call = start(write, other, JANUARY, "discard")
-    wait_for_lock(connection, writer, call)
-    writer.commit()
-
-    assert call.result(timeout=20)["status"] == "discarded"
-    assert months_stored(connection) == {JANUARY: 3}
-    other.commit()
-    assert months_stored(connection) == {}
-    assert connection.execute(f"SELECT deleted FROM {LOG} ORDER BY log_id").fetchall()[1] == (3,)
-    assert counts(write(connection)) == (3, 3, 0, 0, 0)
 
 
 def test_hook_for_awards_waits_for_a_load_of_its_month_and_sees_its_rows(
@@ -374,17 +369,34 @@ def test_truncate_does_not_wait_for_who_changes_a_month(session, connection, has
 # --- Different months --------------------------------------------------------
 
 
-def test_writers_of_different_months_do_not_wait(session, connection, source):
-    """Twelve transactions, open at once, each with a month of its own."""
-    names = WRITES * 4
-    writers = [session(options="-c lock_timeout=500ms") for _ in MONTHS_OF_2026]
-    for writer, month, name in zip(writers, MONTHS_OF_2026, names, strict=True):
-        assert counts(write(writer, month, name)) == (3, 3, 0, 0, 0)
+@pytest.mark.parametrize("level", LEVELS)
+def test_writers_of_different_months_do_not_wait(session, connection, source, level):
+    """Twelve transactions, open at once, each with a month of its own and a snapshot before all.
+
+    SERIALIZABLE may refuse what would have been right, and a retry cures it.
+    """
+    writers = [session(level, options="-c lock_timeout=500ms") for _ in MONTHS_OF_2026]
+    work = [*zip(writers, MONTHS_OF_2026, WRITES * 4, strict=True)]
+    refused = []
+    for writer in writers:
+        writer.execute("SELECT count(*) FROM customer.customer_plan_contract")
+    for writer, month, name in work:
+        try:
+            assert counts(write(writer, month, name)) == (3, 3, 0, 0, 0)
+        except SerializationFailure:
+            refused.append((writer, month, name))
+            writer.rollback()
     assert months_stored(connection) == {}
+    for writer, month, name in reversed(work):
+        try:
+            writer.commit()
+        except SerializationFailure:
+            refused.append((writer, month, name))
+            writer.rollback()
 
-    for writer in reversed(writers):
-        writer.commit()
-
+    assert not refused or level == "serializable"
+    for each in refused:
+        retried(each[0], lambda each=each: write(*each))
     assert months_stored(connection) == dict.fromkeys(MONTHS_OF_2026, 3)
     for month in MONTHS_OF_2026:
         assert errors_in(connection, month) == []
@@ -415,13 +427,6 @@ def test_no_operation_waits_for_another_month(session, connection, hasty, source
 # --- A load under way --------------------------------------------------------
 
 
-def replace_details(etl: psycopg.Connection) -> None:
-    """As the ETL loads a month again: everything deleted, everything inserted."""
-    etl.execute("""DELETE FROM business."规模明细" WHERE "月度" = '2026-01-01'""")
-    for company_id in ("C1", "C2", "C3"):
-        Source(etl).detail(company_id, "7")
-
-
 def contracts(etl: psycopg.Connection, assignment: str) -> None:
     etl.execute(f"UPDATE customer.customer_plan_contract SET {assignment} WHERE company_id = 'C1'")
 
@@ -430,7 +435,6 @@ def contracts(etl: psycopg.Connection, assignment: str) -> None:
 LOADS: dict[str, tuple[Callable[[psycopg.Connection], None], tuple[int, ...]]] = {
     "detail inserted": (lambda etl: Source(etl).detail("C1", "1"), (3, 0, 1, 2, 0)),
     "detail changed": (lambda etl: reprice(etl, 7), (3, 0, 3, 0, 0)),
-    "detail replaced": (replace_details, (3, 0, 3, 0, 0)),
     "contract and customer added": (lambda etl: Source(etl).contract("C4"), (4, 1, 0, 3, 0)),
     "contract ended": (lambda etl: contracts(etl, "valid_to = '2026-02-05'"), (2, 0, 0, 2, 1)),
     "contract marked": (lambda etl: contracts(etl, "is_strategic = TRUE"), (3, 0, 1, 2, 0)),
@@ -620,34 +624,6 @@ def test_two_loads_of_one_month_are_both_in_it_after_a_retry(
     assert errors_in(connection, JANUARY) == []
 
 
-@every_snapshot_level
-def test_months_side_by_side_are_right_or_refused(session, connection, source, level):
-    """SERIALIZABLE may refuse what would have been right, and a retry cures it."""
-    writers = {month: session(level) for month in MONTHS_OF_2026}
-    for writer in writers.values():
-        writer.execute("SELECT count(*) FROM customer.customer_plan_contract")
-    refused = []
-    for month, writer in writers.items():
-        try:
-            write(writer, month)
-        except SerializationFailure:
-            refused.append(month)
-            writer.rollback()
-    for month, writer in writers.items():
-        try:
-            writer.commit()
-        except SerializationFailure:
-            refused.append(month)
-            writer.rollback()
-
-    assert not refused or level == "serializable"
-    for month in refused:
-        retried(writers[month], lambda month=month: write(writers[month], month))
-    assert months_stored(connection) == dict.fromkeys(MONTHS_OF_2026, 3)
-    for month in MONTHS_OF_2026:
-        assert errors_in(connection, month) == []
-
-
 # --- Sources that are emptied and filled again -------------------------------
 
 # What TRUNCATE and DDL do they do to older snapshots, too: these find nothing where it was done.
@@ -754,25 +730,6 @@ def test_source_emptied_and_filled_again_is_seen_or_refused(
 # --- Several months in one transaction ---------------------------------------
 
 
-def test_ascending_transactions_queue(session, connection, start, source):
-    first, second = session(), session()
-    write(first, JANUARY)
-
-    def january_to_march() -> list[tuple[int, ...]]:
-        found = [counts(write(second, month)) for month in (JANUARY, FEBRUARY, MARCH)]
-        second.commit()
-        return found
-
-    call = start(january_to_march)
-    wait_for_lock(connection, first, call)
-    for month in (FEBRUARY, MARCH):
-        write(first, month)
-    first.commit()
-
-    assert call.result(timeout=20) == [(3, 0, 0, 3, 0)] * 3
-    assert months_stored(connection) == {JANUARY: 3, FEBRUARY: 3, MARCH: 3}
-
-
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("loser_is_ascending", [True, False])
 def test_descending_against_ascending_is_a_clean_deadlock(
@@ -814,81 +771,6 @@ def test_descending_against_ascending_is_a_clean_deadlock(
         assert errors_in(connection, month) == []
 
 
-# --- Readers -----------------------------------------------------------------
-
-READS = {
-    "rows": f"SELECT to_jsonb(t) FROM {FACT} AS t ORDER BY snapshot_month, company_id",
-    "trend": "SELECT to_jsonb(t) FROM customer.monthly_status_trend AS t"
-    " ORDER BY snapshot_month, product_line_code",
-    "total": "SELECT to_jsonb(t) FROM customer.monthly_status_total AS t ORDER BY snapshot_month",
-    "control": f"SELECT to_jsonb(t) FROM {CONTROL} AS t ORDER BY snapshot_month",
-    "log": f"SELECT to_jsonb(t) FROM {LOG} AS t ORDER BY log_id",
-}
-
-# Where a refresh is held up, and by what.
-PAUSES = {
-    "reading the sources": 'LOCK TABLE business."规模明细" IN ACCESS EXCLUSIVE MODE',
-    "half-way through the rows": "SELECT pg_advisory_xact_lock(20260131)",
-    "writing the log": f"LOCK TABLE {LOG} IN SHARE MODE",
-    "writing the summary": f"LOCK TABLE {SUMMARY} IN SHARE MODE",
-}
-
-
-@pytest.fixture
-def pausing(connection) -> Iterator[None]:
-    """The second row that a refresh writes waits for an advisory lock."""
-    connection.execute(
-        f"""
-        CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            PERFORM pg_advisory_xact_lock_shared(20260131);
-            RETURN NEW;
-        END
-        $$;
-        CREATE TRIGGER pause BEFORE INSERT OR UPDATE ON {FACT}
-        FOR EACH ROW WHEN (NEW.company_id = 'C2') EXECUTE FUNCTION public.pause();
-        """
-    )
-    yield
-    connection.execute(f"DROP TRIGGER pause ON {FACT}; DROP FUNCTION public.pause()")
-
-
-def read(connection: psycopg.Connection) -> dict[str, list]:
-    return {name: connection.execute(query).fetchall() for name, query in READS.items()}
-
-
-@pytest.mark.parametrize("name", WRITES)
-@pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
-@pytest.mark.parametrize("pause", PAUSES)
-@pytest.mark.usefixtures("pausing")
-def test_readers_neither_wait_nor_see_half_a_month(
-    session, connection, hasty, start, source, pause, is_first, name
-):
-    if not is_first:
-        write(connection)
-        reprice(connection, 7)
-        source.contract("C4")
-    before = read(hasty)
-    blocker, writer = session(), session()
-    blocker.execute(PAUSES[pause])
-
-    call = start(write, writer, JANUARY, name)
-    wait_for_lock(connection, blocker, call)
-    assert read(hasty) == before
-    if pause != "reading the sources":
-        # Not refreshed as far as anyone can tell.
-        assert errors_in(hasty, JANUARY) != []
-    blocker.rollback()
-    call.result(timeout=20)
-    assert read(hasty) == before
-    writer.commit()
-
-    after = read(hasty)
-    assert len(after["rows"]) == (3 if is_first else 4)
-    assert len(after["log"]) == len(before["log"]) + 1
-    assert errors_in(hasty, JANUARY) == []
-
-
 # --- All of it at once -------------------------------------------------------
 
 SOAK_MONTHS = MONTHS_OF_2026[:4]
@@ -928,107 +810,52 @@ ADDED_UP = (
 )
 
 
-class Soak:
-    """Threads that each do something over and over, until time is up or one of them fails."""
-
-    def __init__(self, database: str, seconds: float) -> None:
-        self.database = database
-        self.deadline = time.monotonic() + seconds
-        self.failed = threading.Event()
-        self.failures: list[str] = []
-        self.done: dict[str, int] = {}
-        self.threads: list[threading.Thread] = []
-
-    def add(
-        self,
-        name: str,
-        work: Callable[[psycopg.Connection, random.Random], None],
-        options: str = "",
-    ) -> None:
-        self.done[name] = 0
-        self.threads.append(threading.Thread(target=self._repeat, args=(name, work, options)))
-
-    def _repeat(self, name: str, work: Callable, options: str) -> None:
-        choice = random.Random(name)
-        try:
-            with psycopg.connect(
-                dbname=self.database, autocommit=True, options=options
-            ) as connection:
-                while time.monotonic() < self.deadline and not self.failed.is_set():
-                    work(connection, choice)
-                    self.done[name] += 1
-        except Exception as error:
-            # Whatever it is, the test must hear of it.
-            self.failures.append(f"{name}: {type(error).__name__}: {error}")
-            self.failed.set()
-
-    def run(self) -> None:
-        for thread in self.threads:
-            thread.start()
-        for thread in self.threads:
-            thread.join()
-        assert self.failures == []
-        # A premise: everyone had a turn.
-        assert min(self.done.values()) > 0, self.done
-
-
-def add_pair(connection: psycopg.Connection, number: int) -> None:
-    """A pair of customers with contracts, and AUM in each month as all have it."""
-    source = Source(connection)
-    for half in "AB":
-        source.contract(f"{half}{number:03}")
-    connection.execute(
-        """
-        INSERT INTO business."规模明细"
-            ("月度", "计划代码", "产品线代码", "期末资产规模", company_id)
-        SELECT month, 'P1', 'PL202', 100, half || to_char(%s, 'FM000')
-        FROM unnest(%s::date[]) AS month
-        CROSS JOIN (VALUES ('A'), ('B')) AS pair (half)
-        """,
-        [number, [month.replace(day=1) for month in SOAK_MONTHS]],
+# What a load does to a month, or to a pair that there may be.
+CHANGES = (
+    """
+    UPDATE business."规模明细" SET "期末资产规模" = %(amount)s WHERE "月度" = %(first_day)s
+    """,
+    """
+    WITH gone AS (
+        DELETE FROM business."规模明细" WHERE "月度" = %(first_day)s RETURNING *
     )
+    INSERT INTO business."规模明细" ("月度", "计划代码", "产品线代码", "期末资产规模", company_id)
+    SELECT "月度", "计划代码", "产品线代码", %(amount)s, company_id FROM gone
+    """,
+    """
+    INSERT INTO customer."当年中标"
+        (company_id, "上报月份", "产品线代码", "业务类型", "上报客户名称")
+    VALUES ('A' || %(pair)s, '2026-01-01', 'PL202', '受托', '甲'),
+        ('B' || %(pair)s, '2026-01-01', 'PL202', '受托', '甲')
+    """,
+    *(
+        f"UPDATE customer.customer_plan_contract SET {assignment}"
+        " WHERE substr(company_id, 2) = %(pair)s"
+        for assignment in (
+            # Stale in January, and removed from the others.
+            "valid_to = '2026-02-15'",
+            "valid_to = '9999-12-31'",
+            "is_strategic = NOT is_strategic",
+        )
+    ),
+)
 
 
 def change_sources(connection: psycopg.Connection, choice: random.Random) -> None:
     """A load: something happens to a pair or to a month, and often the hook follows."""
-    number = choice.randrange(PAIRS_AT_MOST)
     month = choice.choice(SOAK_MONTHS)
+    values = {
+        "first_day": month.replace(day=1),
+        "pair": f"{choice.randrange(PAIRS_AT_MOST):03}",
+        "amount": choice.randrange(1000),
+    }
     with connection.transaction():
-        pairs = connection.execute('SELECT count(*) / 2 FROM customer."年金客户"').fetchone()[0]
-        what = choice.choice(("reprice", "replace", "add", "end", "revive", "mark", "award"))
-        if what == "reprice":
-            connection.execute(
-                'UPDATE business."规模明细" SET "期末资产规模" = %s WHERE "月度" = %s',
-                [choice.randrange(1000), month.replace(day=1)],
-            )
-        elif what == "replace":
-            connection.execute(
-                """
-                WITH gone AS (
-                    DELETE FROM business."规模明细" WHERE "月度" = %s RETURNING *
-                )
-                INSERT INTO business."规模明细"
-                    ("月度", "计划代码", "产品线代码", "期末资产规模", company_id)
-                SELECT "月度", "计划代码", "产品线代码", %s, company_id FROM gone
-                """,
-                [month.replace(day=1), choice.randrange(1000)],
-            )
-        elif what == "add" and pairs < PAIRS_AT_MOST:
-            add_pair(connection, pairs)
-        elif what == "award":
-            for half in "AB":
-                Source(connection).award(f"{half}{number:03}")
+        if change := choice.choice((None, *CHANGES)):
+            connection.execute(change, values)
         else:
-            assignment = {
-                # Stale in January, and removed from the others.
-                "end": "valid_to = '2026-02-15'",
-                "revive": "valid_to = '9999-12-31'",
-            }.get(what, "is_strategic = NOT is_strategic")
-            connection.execute(
-                f"UPDATE customer.customer_plan_contract SET {assignment}"
-                " WHERE substr(company_id, 2) = to_char(%s, 'FM000')",
-                [number],
-            )
+            [pairs] = connection.execute('SELECT count(*) / 2 FROM customer."年金客户"').fetchone()
+            if pairs < PAIRS_AT_MOST:
+                add_customers(connection, f"A{pairs:03}", f"B{pairs:03}")
         if choice.random() < 0.5:
             write(connection, month, "hook")
 
@@ -1036,6 +863,7 @@ def change_sources(connection: psycopg.Connection, choice: random.Random) -> Non
 def look_for_half_a_month(connection: psycopg.Connection, choice: random.Random) -> None:
     connection.isolation_level = LEVELS["repeatable read"]
     with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '200ms'")
         found = connection.execute(HALF_WRITTEN).fetchall()
         rows, summary = ({*connection.execute(query)} for query in ADDED_UP)
     assert found == []
@@ -1047,41 +875,44 @@ def do_anything(connection: psycopg.Connection, choice: random.Random) -> None:
     month = choice.choice(SOAK_MONTHS)
     name = choice.choice([*OPERATIONS, "update"])
     connection.isolation_level = LEVELS[choice.choice([*LEVELS])]
-    try:
-        retried(connection, lambda: write(connection, month, name))
-    except ObjectNotInPrerequisiteState as error:
-        assert re.search(  # noqa: PT017
-            "is closed|is not closed|was never written|holds no rows", str(error)
-        )
+    retried(connection, lambda: write(connection, month, name))
 
 
-@pytest.fixture
-def crowd(connection) -> None:
-    with connection.transaction():
-        for number in range(PAIRS):
-            add_pair(connection, number)
-        for month in SOAK_MONTHS:
-            write(connection, month)
+# What all do at once, and what the package may refuse of it.
+JOBS = (
+    *[(do_anything, "is closed|is not closed|was never written|holds no rows")] * 6,
+    (change_sources, "is closed"),
+    *[(look_for_half_a_month, "nothing")] * 2,
+)
 
 
-@pytest.mark.usefixtures("crowd")
 def test_every_operation_at_every_level_at_once(database, connection):
     """Errors are either 40001, which a retry cures, or say that a month is closed, open, empty."""
+    with connection.transaction():
+        for number in range(PAIRS):
+            add_customers(connection, f"A{number:03}", f"B{number:03}")
+        for month in SOAK_MONTHS:
+            write(connection, month)
+    stop = threading.Event()
 
-    def load(connection: psycopg.Connection, choice: random.Random) -> None:
-        try:
-            change_sources(connection, choice)
-        except ObjectNotInPrerequisiteState as error:
-            assert "is closed" in str(error)  # noqa: PT017
+    def over_and_over(number: int, work: Callable, refusals: str) -> int:
+        choice = random.Random(number)
+        times = 0
+        with psycopg.connect(dbname=database, autocommit=True) as session:
+            while not stop.is_set():
+                try:
+                    work(session, choice)
+                except ObjectNotInPrerequisiteState as error:
+                    assert re.search(refusals, str(error))  # noqa: PT017
+                times += 1
+        return times
 
-    soak = Soak(database, SOAK_SECONDS)
-    for number in range(6):
-        soak.add(f"worker {number}", do_anything)
-    soak.add("load", load)
-    for number in range(2):
-        soak.add(f"reader {number}", look_for_half_a_month, "-c lock_timeout=200ms")
-
-    soak.run()
+    with ThreadPoolExecutor(len(JOBS)) as executor:
+        calls = [executor.submit(over_and_over, number, *job) for number, job in enumerate(JOBS)]
+        wait(calls, SOAK_SECONDS, FIRST_EXCEPTION)
+        stop.set()
+    # A premise: everyone had a turn.
+    assert min(call.result() for call in calls) > 0
 
     look_for_half_a_month(connection, random.Random())
     # Whatever committed is in the log: what was inserted and not deleted is there.

@@ -10,14 +10,16 @@ deploying in pgTAP, settings that are merely unusual in test_environment.py.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any, NamedTuple
 
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.errors import InvalidParameterValue
+from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
 from support import (
+    BY_HAND,
     CONTROL,
     FACT,
     HISTORY,
@@ -29,12 +31,12 @@ from support import (
     Source,
     changes,
     deploy_scripts,
+    do,
     empty,
     grant,
-    grants,
     listen,
     psql,
-    run,
+    stored,
     succeed,
     unfaithful,
 )
@@ -258,20 +260,25 @@ def database(common_database) -> str:
     return common_database
 
 
+def fill(connection: psycopg.Connection) -> None:
+    """Sources in which every rule has something to do."""
+    source = Source(connection)
+    for number in range(1, 6):
+        source.contract(f"{SECRET}{number}", is_existing=number == 1)
+        source.detail(f"{SECRET}{number}", f"98765432{number}.01")
+        source.detail(f"{SECRET}{number}", "1", day="2026-02-01")
+    source.contract(f"{SECRET}1", product_line_code="PL201", product_line_name="企年投资")
+    source.award(f"{SECRET}2")
+    source.loss(f"{SECRET}3")
+    source.detail(None, "0.5")
+    source.detail(f"{SECRET}9", "7")
+
+
 def set_stage(connection: psycopg.Connection) -> None:
-    """Sources in which every rule has something to do, and nothing written."""
+    """Those, and nothing written."""
     with connection.transaction():
         empty(connection)
-        source = Source(connection)
-        for number in range(1, 6):
-            source.contract(f"{SECRET}{number}", is_existing=number == 1)
-            source.detail(f"{SECRET}{number}", f"98765432{number}.01")
-            source.detail(f"{SECRET}{number}", "1", day="2026-02-01")
-        source.contract(f"{SECRET}1", product_line_code="PL201", product_line_name="企年投资")
-        source.award(f"{SECRET}2")
-        source.loss(f"{SECRET}3")
-        source.detail(None, "0.5")
-        source.detail(f"{SECRET}9", "7")
+        fill(connection)
 
 
 class Intruder(NamedTuple):
@@ -342,6 +349,7 @@ CALLS = [
         "SELECT customer.post_etl_hook('annuity_performance')",
         "SELECT customer.post_etl_hook('other', '202601')",
         "SELECT customer.post_etl_hook(NULL, '202601')",
+        "SELECT customer.pre_etl_check('annuity_performance', 202601)",
         *(CLOSE, CLOSE, CHECK, AWARD, DISCARD, REFRESH, REOPEN, REOPEN),
         "SELECT customer.close_snapshot_month('2026-01-31', '')",
         "SELECT customer.reopen_snapshot_month('2026-01-31', '')",
@@ -359,30 +367,31 @@ CALLS = [
 ]
 
 
-def call_everything(intruder: psycopg.Connection, owner: psycopg.Connection) -> list[Any]:
-    """What comes of it all, but for times and running numbers."""
-    seen: list[Any] = []
+def call_everything(intruder: psycopg.Connection, owner: psycopg.Connection) -> Iterator[tuple]:
+    """Each statement, with its rows or its error."""
     for statement, preparation in CALLS:
         if preparation:
             owner.execute(preparation)
         try:
             cursor = intruder.execute(statement)
-            rows = cursor.fetchall() if cursor.description else []
+            yield statement, cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            seen.append((error.sqlstate, error.diag.message_primary.partition(" at ")[0]))
-        else:
-            seen.append(
-                len(rows)
-                if statement.startswith("TABLE") or statement == AS_AT
-                else [
-                    {key: item for key, item in value.items() if key != "log_id"}
-                    if isinstance(value, dict)
-                    else re.sub(r"[-\d]+ [:\d]+ UTC|log entry \d+", "", str(value))
-                    for row in rows
-                    for value in row
-                ]
-            )
-    return seen
+            yield statement, error
+
+
+def outcome(statement: str, answer: list[tuple] | psycopg.Error) -> Any:
+    """What came of it, but for times and running numbers."""
+    if isinstance(answer, psycopg.Error):
+        return answer.sqlstate, answer.diag.message_primary.partition(" at ")[0]
+    if statement.startswith("TABLE") or statement == AS_AT:
+        return len(answer)
+    return [
+        {key: item for key, item in value.items() if key != "log_id"}
+        if isinstance(value, dict)
+        else re.sub(r"[-\d]+ [:\d]+ UTC|log entry \d+", "", str(value))
+        for row in answer
+        for value in row
+    ]
 
 
 # --- Traps that do not spring ------------------------------------------------
@@ -398,7 +407,7 @@ PATHS = {
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS.keys())
 def test_no_trap_springs(connection, database, intruder, catalog, path):
     """Own functions, operators, types, tables and triggers, with every name that is used."""
-    ordinary = call_everything(intruder.connect(), connection)
+    ordinary = [outcome(*each) for each in call_everything(intruder.connect(), connection)]
     session = intruder.connect()
     session.execute(traps(catalog, intruder.schema))
     if "pg_temp" in path:
@@ -408,7 +417,7 @@ def test_no_trap_springs(connection, database, intruder, catalog, path):
     session.execute(f"SET search_path = {path.format(schema=intruder.schema)}")
     set_stage(connection)
 
-    seen = call_everything(session, connection)
+    seen = [outcome(*each) for each in call_everything(session, connection)]
 
     assert sprung(notices) == []
     assert seen == ordinary
@@ -477,22 +486,31 @@ def test_traps_spring_in_each_function_without_its_search_path(connection, intru
         session = intruder.connect()
         notices = listen(session)
         try:
-            call_everything(session, connection)
+            for _ in call_everything(session, connection):
+                if any(line.endswith(f" sprung as {owner}") for line in sprung(notices)):
+                    fallen.add(function)
+                    break
         finally:
             connection.execute(f"ALTER FUNCTION {function} {pinned}")
-        if [line for line in sprung(notices) if line.endswith(f" sprung as {owner}")]:
-            fallen.add(function)
 
-    assert functions - fallen == {
+    # Until PostgreSQL 17 a function in SQL is parsed as a whole before its first statement runs;
+    # since then statement by statement, and its first one falls into a trap before the error below.
+    as_a_whole = {"customer.summarise_snapshot_month(date,jsonb)"}
+    assert functions - fallen == (
+        as_a_whole if connection.info.server_version < 180000 else set()
+    ) | {
         # An aggregate's trap, which takes no DISTINCT, FILTER or *, is an error before it springs.
         "customer.check_snapshot_sources()",
         "customer.stale_rows_by_product_line(date)",
-        "customer.summarise_snapshot_month(date,jsonb)",
         "customer.unmatched_events()",
         # These name nothing that could be something else.
         "customer.check_snapshot_sources_are_seen()",
         "customer.product_line_names()",
         "customer.snapshot_control_totals(date,bigint)",
+        "customer.snapshot_version()",
+        # With the rights of the caller.
+        "customer.post_etl_hook(text,anyelement)",
+        "customer.pre_etl_check(text,anyelement)",
         # Of the owner alone.
         "customer.keep_history()",
         "customer.refresh_monthly_snapshot(date)",
@@ -504,7 +522,7 @@ def test_traps_spring_in_each_function_without_its_search_path(connection, intru
 def test_no_trap_springs_under_who_may_write_the_table_and_nothing_silences_it(
     connection, intruder, catalog
 ):
-    """The triggers run with the owner's rights, too: each statement is logged, and undone."""
+    """The triggers run with the owner's rights, too: each change is logged, or refused."""
     connection.execute(HOOK)
     connection.execute(f"GRANT ALL ON {FACT} TO {intruder.role}")
     session = intruder.connect(autocommit=False)
@@ -538,6 +556,17 @@ def test_no_trap_springs_under_who_may_write_the_table_and_nothing_silences_it(
     ).fetchall() == [(0, 6, 0), (1, 0, 0), (0, 0, 7), (1, 0, 0), (0, 0, 1)]
     assert unfaithful(connection) == []
 
+    Source(connection).contract("C1")
+    connection.execute(HOOK)
+    connection.execute(CLOSE)
+    before = stored(connection)
+    # These statements mean PostgreSQL's own operators.
+    session.execute("RESET search_path")
+    for name in BY_HAND:
+        with pytest.raises(ObjectNotInPrerequisiteState), session.transaction():
+            do(session, name, date(2026, 1, 31))
+    assert (sprung(notices), stored(connection)) == ([], before)
+
 
 # --- Texts and settings -------------------------------------------------------
 
@@ -563,7 +592,7 @@ def test_texts_of_the_caller_are_data(connection, intruder, text):
     for name in ("restate_monthly_snapshot", "close_snapshot_month", "reopen_snapshot_month"):
         if name == "close_snapshot_month":
             session.execute(f"SELECT customer.{name}('2026-01-31', %s)", [text])
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as caught:
+            with pytest.raises(ObjectNotInPrerequisiteState) as caught:
                 session.execute(REFRESH)
             assert caught.value.diag.message_primary.endswith(f" UTC ({text})")
         else:
@@ -614,7 +643,8 @@ def test_who_may_only_call_is_told_of_no_customer(connection, create_role, conne
         f"""
         GRANT USAGE ON SCHEMA customer TO {role};
         GRANT EXECUTE ON FUNCTION
-            customer.pre_etl_check, customer.post_etl_hook, customer.period_to_snapshot_month,
+            customer.pre_etl_check(text, text), customer.pre_etl_check(text, anyelement),
+            customer.post_etl_hook(text, text), customer.period_to_snapshot_month,
             customer.refresh_monthly_snapshot, customer.restate_monthly_snapshot,
             customer.discard_snapshot_month, customer.close_snapshot_month,
             customer.reopen_snapshot_month
@@ -624,16 +654,13 @@ def test_who_may_only_call_is_told_of_no_customer(connection, create_role, conne
     session = connect(user=role, password=role, autocommit=True)
     session.execute("SET client_min_messages = debug5; SET plpgsql.print_strict_params = on")
     notices = listen(session)
-    heard = []
 
-    for statement, preparation in CALLS:
-        if preparation:
-            connection.execute(preparation)
-        try:
-            cursor = session.execute(statement)
-            heard.append(cursor.fetchall() if cursor.description else [])
-        except psycopg.Error as error:
-            heard.append([str(getattr(error.diag, part)) for part in DIAGNOSTICS])
+    heard = [
+        [str(getattr(answer.diag, part)) for part in DIAGNOSTICS]
+        if isinstance(answer, psycopg.Error)
+        else answer
+        for _, answer in call_everything(session, connection)
+    ]
 
     everything = str(heard) + str(notices)
     assert "snapshot of 2026-01-31: 6 rows" in everything
@@ -661,48 +688,21 @@ def test_no_function_executes_a_text(connection):
     )
 
 
-@pytest.mark.distribution
-def test_deploying_and_restoring_leave_public_no_right_whatever_is_the_default(
-    create_test_database, source_template, tmp_path
-):
-    name, restored = create_test_database(source_template), create_test_database("template0")
-    dump = tmp_path / "dump"
-    with psycopg.connect(dbname=name) as connection:
-        before = grants(connection)
-        for kind in ("TABLES", "SEQUENCES", "FUNCTIONS", "TYPES", "SCHEMAS"):
-            connection.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO PUBLIC")
-        for kind in ("TABLES", "SEQUENCES", "FUNCTIONS"):
-            connection.execute(
-                f"ALTER DEFAULT PRIVILEGES IN SCHEMA customer GRANT ALL ON {kind} TO PUBLIC"
-            )
-
-    succeed(deploy_scripts(name))
-    succeed(run("pg_dump", "--format=custom", f"--file={dump}", name))
-    succeed(run("pg_restore", "--exit-on-error", "-d", restored, dump))
-
-    for database in (name, restored):
-        with psycopg.connect(dbname=database) as connection:
-            made = set(grants(connection)) - set(before)
-        assert {item[0] for item in made if item[2] == "-"} == {"default privileges"}
-
-
-# As in a database that was made before PostgreSQL 15, where PUBLIC may create in public.
-OPEN_PUBLIC = "GRANT CREATE ON SCHEMA public TO PUBLIC"
-
-
 @pytest.fixture
-def open_database(create_test_database, source_template, create_role, catalog) -> str:
-    """A database without the package, in whose schema public an intruder has set traps."""
-    name = create_test_database(source_template)
-    role = create_role()
-    with psycopg.connect(dbname=name) as connection:
-        connection.execute(OPEN_PUBLIC)
-        source = Source(connection)
-        source.contract("C1")
-        source.detail("C1", "100")
-    with psycopg.connect(dbname=name, user=role, password=role) as connection:
-        connection.execute(traps(catalog, "public"))
-    return name
+def planted_database(create_test_database, create_role, catalog) -> Callable[[str], str]:
+    """A function that copies a database, in whose schema public an intruder then sets traps."""
+
+    def plant(template: str) -> str:
+        name, role = create_test_database(template), create_role()
+        with psycopg.connect(dbname=name) as connection:
+            # As in a database that was made before PostgreSQL 15.
+            connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+            fill(connection)
+        with psycopg.connect(dbname=name, user=role, password=role) as connection:
+            connection.execute(traps(catalog, "public"))
+        return name
+
+    return plant
 
 
 def planted(connection: psycopg.Connection) -> list[tuple[str, str]]:
@@ -723,11 +723,14 @@ def planted(connection: psycopg.Connection) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def test_nothing_that_an_intruder_planted_becomes_part_of_the_package(open_database):
+def test_nothing_that_an_intruder_planted_becomes_part_of_the_package(
+    planted_database, source_template
+):
     """Deploying with the usual search_path, in which public comes after PostgreSQL's own."""
-    result = deploy_scripts(open_database)
+    database = planted_database(source_template)
+    result = deploy_scripts(database)
 
-    with psycopg.connect(dbname=open_database) as connection:
+    with psycopg.connect(dbname=database) as connection:
         notices = listen(connection)
         connection.execute(REFRESH)
         connection.execute("TABLE customer.monthly_status_trend")
@@ -744,34 +747,20 @@ def test_nothing_that_an_intruder_planted_becomes_part_of_the_package(open_datab
     assert " sprung as " not in succeed(result) + result.stderr
 
 
-def scripts(folder: str, names: list[str]) -> list[str]:
-    return [word for name in names for word in ("-f", f"{folder}/{name}.sql")]
-
-
 SCRIPTS = {
-    "verify": scripts("verify", changes()),
-    "revert": scripts("revert", changes()[::-1]),
-    "grants": ["-v", "etl={owner}", "-v", "reader={owner}", "-f", "sql/grants.sql"],
-    "backfill": [
-        *("-v", "from=2026-01-31", "-v", "to=2026-01-31", "-v", "reason=why"),
-        *("-f", "sql/backfill.sql"),
-    ],
+    "verify": [f"-fverify/{name}.sql" for name in changes()],
+    "revert": [f"-frevert/{name}.sql" for name in changes()[::-1]],
+    "grants": ["-vetl={owner}", "-vreader={owner}", "-fsql/grants.sql"],
+    "backfill": ["-vfrom=2026-01-31", "-vto=2026-01-31", "-vreason=why", "-fsql/backfill.sql"],
 }
 
 
 @pytest.mark.parametrize("arguments", SCRIPTS.values(), ids=SCRIPTS.keys())
 def test_nothing_that_an_intruder_planted_runs_in_a_script(
-    create_test_database, package_template, create_role, catalog, arguments
+    planted_database, package_template, connection, arguments
 ):
-    name = create_test_database(package_template)
-    role = create_role()
-    with psycopg.connect(dbname=name) as connection:
-        owner = connection.info.user
-        connection.execute(OPEN_PUBLIC)
-        set_stage(connection)
-    with psycopg.connect(dbname=name, user=role, password=role) as connection:
-        connection.execute(traps(catalog, "public"))
-
-    result = psql(name, *(word.format(owner=owner) for word in arguments))
-
+    owner = connection.info.user
+    result = psql(
+        planted_database(package_template), *(word.format(owner=owner) for word in arguments)
+    )
     assert " sprung as " not in succeed(result) + result.stderr

@@ -1,18 +1,18 @@
 """What the README prints is run as printed, on databases and roles of the tests' own.
 
-What it prints for adopting runs in test_adopt.py, for restoring and replicas in test_restore.py.
+What it prints for adopting runs in test_adopt.py, for restoring and replicas in test_restore.py,
+for the programs that call the package in test_callers.py, for the platform in test_platform.py.
 And the CHANGELOG names whatever a user meets.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
 import psycopg
 import pytest
-from support import PROJECT, README, Source, blocks, fail, psql, run, shell_command, succeed
+from support import PROJECT, README, Source, blocks, do, psql, run, shell_command, succeed
 
 DATABASE = "workdatahub"
 JANUARY = date(2026, 1, 31)
@@ -48,110 +48,26 @@ EXPECTED = [
 ]
 
 
-def test_python_example_of_the_load(workdatahub):
-    Source(workdatahub).detail("C1", "0", day="2026-01-31")
-    [example] = blocks("python")
-
-    output = succeed(run(sys.executable, "-c", example))
-
-    assert output == (
-        "refreshed 2 rows written\n"
-        "several_month_dates: the AUM detail of 2026-01-31 stands under several days:"
-        " 1 rows under 2026-01-01, 1 rows under 2026-01-31:"
-        " All of them are added up. Look whether the month was loaded twice.\n"
-    )
-    assert snapshot(workdatahub) == EXPECTED
-
-
-def test_python_example_when_the_hook_skips(workdatahub):
-    workdatahub.execute(f"ALTER DATABASE {DATABASE} SET customer.post_etl_hooks = off")
-    [example] = blocks("python")
-
-    assert succeed(run(sys.executable, "-c", example)) == "skipped customer.post_etl_hooks is off\n"
-    assert snapshot(workdatahub) == []
-
-
-def test_python_example_when_the_month_is_refused(workdatahub):
-    """The load is rolled back with it: here a row that it would have brought."""
-    [example] = blocks("python")
-    load = 'connection.execute("DELETE FROM customer.customer_plan_contract")'
-    workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
-    workdatahub.execute('DELETE FROM business."规模明细"')
-
-    errors = fail(run(sys.executable, "-c", re.sub(r"# \.\.\. load .*", load, example)))
-
-    assert "the AUM detail has no row for 2026-01-31, though stored months have AUM" in errors
-    assert snapshot(workdatahub) == EXPECTED
-    assert workdatahub.execute(
-        "SELECT count(*) FROM customer.customer_plan_contract"
-    ).fetchone() == (2,)
-
-
-def test_sql_example_of_the_load(workdatahub):
-    [example] = [block for block in blocks("sql") if "post_etl_hook" in block]
-
-    output = succeed(psql(DATABASE, "-At", "-c", example))
-
-    assert '"status": "refreshed"' in output
-    assert snapshot(workdatahub) == EXPECTED
-
-
-def test_dry_run_in_psql_writes_nothing(workdatahub):
-    [example] = [block for block in blocks("sql") if "ROLLBACK" in block]
-
-    output = succeed(psql(DATABASE, "-At", "-c", example))
-
-    assert '"inserted": 2' in output
-    assert snapshot(workdatahub) == []
-
-
 def test_every_sql_example_runs(workdatahub):
     for block in blocks("sql"):
-        # The owner's rights are granted below.
+        # What names roles runs below, and in test_platform.py.
         if "wdh_owner" not in block:
             succeed(psql(DATABASE, "-c", block))
+        if "refresh_monthly_snapshot" in block:
+            do(workdatahub, "close", JANUARY)
     assert snapshot(workdatahub) == EXPECTED
 
 
-@pytest.mark.parametrize("file", ["sql/backfill.sql", "sql/queries/new_and_lost.sql"])
+@pytest.mark.parametrize("file", ["backfill", "queries/new_and_lost", "merge_customers"])
 def test_psql_command_runs(workdatahub, file):
+    Source(workdatahub).contract("IN7K2M9QX4T1B8ZC")
+    Source(workdatahub).customer("600012345")
     for month in range(1, 13):
         Source(workdatahub).detail("C1", "100", f"2025-{month:02}-01")
     workdatahub.execute("SELECT customer.refresh_monthly_snapshot('2026-01-31')")
 
-    assert succeed(run("bash", "-c", shell_command(f"-f {file}"), PGDATABASE=DATABASE))
-
-
-def test_grants_command_runs(workdatahub, create_role):
-    """With roles of this test's own instead of the README's."""
-    command = shell_command("sql/grants.sql")
-    role = create_role()
-
-    succeed(run("bash", "-c", re.sub(r"=(wdh_\w+|bi)\b", f"={role}", command)))
-
-    [granted] = workdatahub.execute(
-        "SELECT has_function_privilege(%s, 'customer.post_etl_hook(text, text)', 'EXECUTE')",
-        [role],
-    ).fetchone()
-    assert granted
-
-
-@pytest.mark.distribution
-def test_deploy_commands_run(create_test_database, source_template, create_role):
-    """As an owner of this test's own, with the rights that the README grants it."""
-    name, role = create_test_database(source_template), create_role()
-    [grants] = [block for block in blocks("sql") if "wdh_owner" in block]
-    own_grants = grants.replace("workdatahub", name).replace("wdh_owner", role)
-    succeed(psql(name, "-c", own_grants))
-    [block] = [block for block in blocks("sh") if "sqitch verify" in block]
-    lines = re.findall(r"sqitch .*", re.sub(r"db:pg://\S+", f"db:pg:{name}", block))
-
-    deployed, verified = (
-        succeed(run("bash", "-c", line, PGOPTIONS=f"-c role={role}")) for line in lines
-    )
-
-    assert re.search(r"\+ guard_closed_months \.+ ok\n", deployed)
-    assert verified.endswith("Verify successful\n")
+    result = run("bash", "-c", shell_command(f"-f sql/{file}.sql"), PGDATABASE=DATABASE)
+    assert succeed(result) or "1 months changed" in result.stderr
 
 
 def test_files_that_it_names_exist():
@@ -160,8 +76,42 @@ def test_files_that_it_names_exist():
     assert [name for name in sorted(named) if not (PROJECT / name).exists()] == []
 
 
+def told(file: str) -> dict[str, list[str]]:
+    """What a manual must say alike in every language."""
+    text = (PROJECT / file).read_text(encoding="utf-8")
+    fences = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", text)
+    prose = re.sub(r"(?ms)^```.*?^```$", "", text)
+    rows = "".join(re.findall(r"(?m)^\|.*\|$", prose))
+    return {
+        "code and output": sorted(fence for fence in fences if fence[0] != "mermaid"),
+        "relations in pictures": sorted(re.findall(r"(?m)^ +(\w+ (?:\||\}).*)$", text)),
+        "codes in tables": sorted(set(re.findall(r"`[^`]+`|\b[0-9][0-9A-Z]{4}\b", rows))),
+        "figures": sorted(re.findall(r"[\d.,]+ (?:ms|s|MB|kB|%)(?![a-z])", prose)),
+    }
+
+
+def test_both_languages_tell_the_same():
+    english, chinese = told("README.md"), told("README.zh-CN.md")
+    assert all(english.values())
+    assert chinese == english
+
+
+@pytest.mark.parametrize("file", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(file):
+    text = (PROJECT / file).read_text(encoding="utf-8")
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```$", "", text))
+    anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+    linked = re.findall(r"\]\((#[^)]+|[^:)]+)\)", text)
+    assert [
+        link
+        for link in linked
+        if not (link[1:] in anchors if link[0] == "#" else (PROJECT / link).exists())
+    ] == []
+
+
 def test_tests_that_keep_its_promises_exist():
-    named = re.findall(r"`((?:integration|pgtap)/\w+\.(?:py|sql))(?:::(\w+))?`", README)
+    contributing = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:integration|pgtap)/\w+\.(?:py|sql))(?:::(\w+))?`", contributing)
     assert len(named) >= 15
     for file, test in named:
         content = (PROJECT / "tests" / file).read_text(encoding="utf-8")

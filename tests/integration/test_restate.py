@@ -1,19 +1,10 @@
-"""customer.restate_monthly_snapshot: messages, and data of production's size."""
+"""What restating says, and what leads to it; a whole year of it is in test_year.py."""
 
-import json
-import statistics
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from datetime import date
-from decimal import Decimal
-from functools import partial
 
-import oracle
 import psycopg
 import pytest
-from psycopg.types.json import set_json_loads
-from support import FACT, Notice, Source, do, listen, refresh, restate
+from support import FACT, Notice, Source, listen, refresh, restate
 
 JUNE = date(2025, 6, 30)
 JULY = date(2025, 7, 31)
@@ -52,9 +43,6 @@ def customers(connection: psycopg.Connection, month: date = JUNE) -> list[str]:
     ]
 
 
-# --- Messages ----------------------------------------------------------------
-
-
 def done(counts: str) -> Notice:
     return Notice(
         "NOTICE", "00000", f"snapshot of 2025-06-30: {counts} yuan, 5.00 unattributed", None
@@ -87,132 +75,3 @@ def test_hint_of_todays_contracts_leads_out_of_it(connection, source):
     connection.execute(hint.partition(": ")[2])
 
     assert customers(connection) == ["C1", "C2"]
-
-
-# --- Data of production's size -----------------------------------------------
-
-YEAR = [oracle.last_day(date(2025, month, 1)) for month in range(1, 13)]
-
-
-@pytest.fixture(scope="module")
-def sample(create_database, sample_template) -> Iterator[psycopg.Connection]:
-    """A connection to a database with the sample, for all tests of this file."""
-    with psycopg.connect(
-        dbname=create_database(sample_template),
-        autocommit=True,
-        options="-c client_min_messages=error -c synchronous_commit=off",
-    ) as connection:
-        set_json_loads(partial(json.loads, parse_float=Decimal), connection)
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def sources_of(sample) -> Callable[[date], oracle.Sources]:
-    """A function that gives the sources of a month, with no AUM detail but its own: quicker."""
-    sources = oracle.read_sources(sample)
-    details = defaultdict(list)
-    for detail in sources.details:
-        details[oracle.last_day(detail.as_of)].append(detail)
-    return lambda month: sources._replace(details=details[month])
-
-
-def seconds(call: Callable, *arguments) -> float:
-    started = time.perf_counter()
-    call(*arguments)
-    return time.perf_counter() - started
-
-
-@pytest.fixture(scope="module")
-def backfilled(sample) -> dict[str, list[float]]:
-    """2025 restated, month by month; the seconds that it took, and that first fills take."""
-    took: dict[str, list[float]] = {"refresh": [], "restate": []}
-    for month in YEAR:
-        # In turns, so that what else the machine does slows both.
-        if month.month % 2:
-            with sample.transaction(force_rollback=True):
-                took["refresh"].append(seconds(refresh, sample, month))
-        took["restate"].append(seconds(restate, sample, month))
-    return took
-
-
-def state(connection: psycopg.Connection) -> dict[date, tuple[int, Decimal]]:
-    """The rows of each month, and a sum that changes when one of them is written or locked."""
-    return {
-        month: (count, checksum)
-        for month, count, checksum in connection.execute(
-            f"""
-            SELECT
-                snapshot_month,
-                count(*),
-                sum(hashtextextended(concat_ws(' ', ctid, xmin, xmax, fact), 0))
-            FROM {FACT} AS fact
-            GROUP BY snapshot_month
-            """
-        )
-    }
-
-
-def test_sample_has_what_makes_restating_hard(sources_of):
-    """Premise: versions that ended, overlap on the last day of a month, or have no end."""
-    versions = sources_of(JUNE).contracts
-    assert sum(version.valid_to is None for version in versions) > 0
-    assert sum(version.valid_to != oracle.OPEN for version in versions) > 2_000
-    covering = Counter(
-        (version.key, version.plan_code, month)
-        for month in YEAR
-        for version in versions
-        if version.valid_to and version.valid_from <= month <= version.valid_to
-    )
-    assert sum(count > 1 for count in covering.values()) > 10
-
-
-def test_backfilled_months_are_what_the_oracle_says(sample, backfilled, sources_of):
-    stored = oracle.read_stored(sample)
-    assert sorted(stored) == YEAR
-    for month in YEAR:
-        assert len(stored[month]) > 19_000
-        assert stored[month] == oracle.snapshot(sources_of(month), month, "as_of")
-
-
-def test_result_on_the_sample_is_what_the_oracle_says(sample, backfilled, sources_of):
-    """A month refreshed today, then restated: rows go, come and change."""
-    month = YEAR[4]
-    before = state(sample)
-    with sample.transaction(force_rollback=True):
-        # Otherwise a refresh goes by the contracts of the month's last day, too.
-        sample.execute("SELECT customer.discard_snapshot_month(%s, 'to be refreshed')", [month])
-        for operation in ("refresh", "restate"):
-            expected = oracle.call(
-                operation,
-                month,
-                sources_of(month),
-                oracle.read_stored(sample),
-                oracle.read_control(sample)[month],
-            )
-            result = do(sample, operation, month)
-
-            result["warnings"] = [warning["code"] for warning in result["warnings"]]
-            assert result == expected.result | {"log_id": result["log_id"]}
-            assert oracle.read_stored(sample)[month] == expected.rows
-
-        assert min(result[key] for key in ("updated", "unchanged", "deleted")) > 10
-        after = state(sample)
-        assert after.pop(month)[0] == before.pop(month)[0]
-        assert after == before
-
-
-def test_second_backfill_leaves_the_fact_table_untouched(sample, backfilled):
-    before = state(sample)
-
-    results = [restate(sample, month) for month in YEAR]
-
-    assert all(result["upserted"] == result["deleted"] == 0 for result in results)
-    assert [result["unchanged"] for result in results] == [before[month][0] for month in YEAR]
-    assert state(sample) == before
-
-
-def test_backfill_takes_little_longer_than_first_fills(backfilled):
-    """At most 1.3 times as long: the median month against the median month."""
-    restated = statistics.median(backfilled["restate"])
-    filled = statistics.median(backfilled["refresh"])
-    assert restated <= 1.3 * filled

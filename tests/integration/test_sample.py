@@ -39,7 +39,7 @@ def sources(sample_template) -> oracle.Sources:
 def test_every_value_is_what_the_definitions_give(connection, sources):
     """Month by month, not in their order; and refreshed again, no row is touched.
 
-    For what restating gives see test_restate.py.
+    For what restating gives see test_year.py.
     """
     set_json_loads(partial(json.loads, parse_float=Decimal), connection)
     stored = {}

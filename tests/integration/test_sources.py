@@ -1,6 +1,6 @@
 """The platform's tables: what deploying demands of them, which it finds, what mends a change."""
 
-from collections.abc import Iterator
+import subprocess
 from datetime import date
 from decimal import Decimal
 
@@ -54,12 +54,17 @@ SECOND_GENERATION = """
         ADD COLUMN customer_name varchar,
         ADD COLUMN plan_name varchar(200);
 """
+REVERT = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
 
 
 @pytest.fixture
 def source_database(create_test_database, source_template) -> str:
     """A database of this test's own, with empty source tables and without the package."""
     return create_test_database(source_template)
+
+
+def deploy_sources(database: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return psql(database, *options, "-f", "deploy/sources.sql")
 
 
 def execute(database: str, *statements: str) -> list[tuple]:
@@ -91,22 +96,16 @@ def tables_read(database: str) -> dict[str, str]:
 # --- Two generations of names ------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def renamed_sample(create_database, source_template) -> Iterator[tuple[str, oracle.Sources]]:
-    """The sample in the platform's second generation, and what it holds."""
-    name = create_database(source_template)
-    succeed(psql(name, "-f", "sql/demo/sample_data.sql"))
-    with psycopg.connect(dbname=name) as connection:
+def test_second_generation_is_found_and_gives_what_the_oracle_says(
+    create_test_database, sample_template
+):
+    database = create_test_database(sample_template)
+    succeed(psql(database, *REVERT))
+    with psycopg.connect(dbname=database) as connection:
         sources = oracle.read_sources(connection)
         connection.execute(SECOND_GENERATION)
-    return name, sources
 
-
-def test_second_generation_is_found_and_gives_what_the_oracle_says(renamed_sample):
-    database, sources = renamed_sample
-
-    succeed(sqitch(database, "deploy"))
-    assert "Verify successful" in succeed(sqitch(database, "verify"))
+    succeed(deploy_scripts(database))
 
     with psycopg.connect(dbname=database) as connection:
         connection.execute(REFRESH)
@@ -127,15 +126,14 @@ def test_names_of_another_type_are_none(source_database):
         source.contract("C1")
         source.award("C9")
         source.loss("C9")
+        for table, column in (
+            ('customer."年金客户"', "客户名称"),
+            ('customer."当年中标"', "上报客户名称"),
+            ('customer."当年流失"', "上报客户名称"),
+            *(('mapping."产品线"', column) for column in ("产品线", "产品类别", "业务大类")),
+        ):
+            connection.execute(f'ALTER TABLE {table} ALTER "{column}" TYPE integer USING 1')
     succeed(deploy_scripts(source_database))
-    for table, column in (
-        ('customer."年金客户"', "客户名称"),
-        ('customer."当年中标"', "上报客户名称"),
-        ('customer."当年流失"', "上报客户名称"),
-        *(('mapping."产品线"', column) for column in ("产品线", "产品类别", "业务大类")),
-    ):
-        execute(source_database, f'ALTER TABLE {table} ALTER "{column}" TYPE integer USING 1')
-        succeed(psql(source_database, "-f", "deploy/sources.sql"))
 
     execute(source_database, REFRESH)
     assert names_shown(source_database) == {None}
@@ -145,7 +143,7 @@ def test_where_both_generations_are_there_it_asks_and_keeps_the_answer(source_da
     for old, new in (("当年中标", "中标客户明细"), ("年金客户", "客户明细")):
         execute(source_database, f'CREATE TABLE customer."{new}" (LIKE customer."{old}")')
 
-    errors = fail(sqitch(source_database, "deploy"))
+    errors = fail(deploy_sources(source_database))
 
     assert (
         "both generations of a table are there, and only one of them can be read:\n"
@@ -156,15 +154,19 @@ def test_where_both_generations_are_there_it_asks_and_keeps_the_answer(source_da
     ) in errors
 
     answer = ("--set", 'awards=customer."中标客户明细"', "--set", 'customers=customer."年金客户"')
-    succeed(sqitch(source_database, "deploy", *answer))
+    succeed(sqitch(source_database, "deploy", "--to", "sources", *answer))
     # Run again, it keeps what was chosen.
-    succeed(psql(source_database, "-f", "deploy/sources.sql"))
+    succeed(deploy_sources(source_database))
     assert tables_read(source_database) == SOURCE_TABLES | {"awards": 'customer."中标客户明细"'}
 
     # Until that is gone.
     execute(source_database, 'DROP TABLE customer."中标客户明细", customer."客户明细"')
-    succeed(psql(source_database, "-f", "deploy/sources.sql"))
+    succeed(deploy_sources(source_database))
     assert tables_read(source_database) == SOURCE_TABLES
+
+
+def named(tables: dict[str, str]) -> list[str]:
+    return [word for source, table in tables.items() for word in ("-v", f"{source}={table}")]
 
 
 def test_any_table_can_be_named(source_database):
@@ -174,30 +176,22 @@ def test_any_table_can_be_named(source_database):
         *(f"ALTER TABLE {table} SET SCHEMA other" for table in SOURCE_TABLES.values()),
     )
     names = {source: "other." + table.partition(".")[2] for source, table in SOURCE_TABLES.items()}
-    options = [word for name in names.items() for word in ("--set", "=".join(name))]
 
-    succeed(sqitch(source_database, "deploy", *options))
+    succeed(deploy_scripts(source_database, *named(names)))
 
     assert tables_read(source_database) == names
-    assert "Verify successful" in succeed(sqitch(source_database, "verify"))
     for name, problem in (
         ('nowhere."规模"', 'table nowhere."规模" is missing'),
         ("k2", "the table for aum must be given as SCHEMA.TABLE, but is k2"),
         ('other."a$body$b"', 'table other."a$body$b" is missing'),
     ):
-        assert problem in fail(
-            psql(source_database, "-v", f"aum={name}", "-f", "deploy/sources.sql")
-        )
+        assert problem in fail(deploy_sources(source_database, *named({"aum": name})))
 
     # All of them renamed at once: what was remembered is of no use then.
     execute(source_database, "ALTER SCHEMA other RENAME TO another")
-    options = [
-        word
-        for source, table in names.items()
-        for word in ("-v", f"{source}={table.replace('other', 'another')}")
-    ]
-    succeed(psql(source_database, *options, "-f", "deploy/sources.sql"))
-    assert "Verify successful" in succeed(sqitch(source_database, "verify"))
+    names = {source: table.replace("other", "another") for source, table in names.items()}
+    succeed(deploy_sources(source_database, *named(names)))
+    succeed(deploy_scripts(source_database, folders=("verify",)))
 
 
 def test_renamed_table_is_mended_by_the_command_of_hint_and_readme(database, connection):
@@ -211,10 +205,10 @@ def test_renamed_table_is_mended_by_the_command_of_hint_and_readme(database, con
     command = shell_command("-f deploy/sources.sql").replace("workdatahub", database)
     told = command.replace("'", "").replace('customer."客户年金计划"', "SCHEMA.TABLE")
     assert f'"{told}"' in caught.value.diag.message_hint
-    fail(sqitch(database, "verify"))
+    fail(psql(database, "-f", "verify/sources.sql"))
     succeed(run("bash", "-c", command))
     assert connection.execute(REFRESH).fetchone()[0]["unchanged"] == 1
-    assert "Verify successful" in succeed(sqitch(database, "verify"))
+    succeed(deploy_scripts(database, folders=("verify",)))
 
 
 # --- What is missing ---------------------------------------------------------
@@ -309,8 +303,7 @@ def test_owner_needs_the_columns_that_are_read_and_no_more(source_database, owne
     assert names_shown(source_database) == {None}
     assert execute(source_database, f"SELECT aum_balance FROM {FACT}") == [(Decimal("1.50"),)]
 
-    revert = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
-    succeed(psql(source_database, *as_role(owner), "-v", "discard_snapshots=true", *revert))
+    succeed(psql(source_database, *as_role(owner), "-v", "discard_snapshots=true", *REVERT))
 
 
 def test_functions_that_another_role_made_first_are_neither_run_nor_taken(
@@ -325,7 +318,7 @@ def test_functions_that_another_role_made_first_are_neither_run_nor_taken(
         f" LANGUAGE plpgsql AS 'BEGIN ALTER ROLE {role} SUPERUSER; END'",
     )
 
-    errors = fail(psql(source_database, "-f", "deploy/sources.sql"))
+    errors = fail(deploy_sources(source_database))
 
     assert (
         "role postgres does not own what is there already:\n"
@@ -356,7 +349,7 @@ def test_type_that_changes_meanwhile_is_not_taken_unnoticed(connect, connection,
 
 
 def test_deploying_as_a_superuser_is_warned_of(source_database):
-    result = psql(source_database, "-f", "deploy/sources.sql")
+    result = deploy_sources(source_database)
 
     assert "WARNING:  role postgres is a superuser" in result.stderr
     assert "HINT:  Deploy as a role that owns nothing but the package" in result.stderr
@@ -383,7 +376,7 @@ def test_what_the_owner_could_not_read_later_is_refused_at_deploy(
 ):
     execute(source_database, hide.format(owner=owner))
 
-    errors = fail(psql(source_database, *as_role(owner), "-f", "deploy/sources.sql"))
+    errors = fail(deploy_sources(source_database, *as_role(owner)))
 
     assert f"customer.source_aum cannot read its table as {owner}: {problem}\nHINT:" in errors
 

@@ -155,6 +155,46 @@ def test_what_is_deployed_gives_nobody_what_the_site_grants_by_default(
     } == schema_objects(package_template)
 
 
+def test_all_rights_that_are_missing_are_one_error_whose_hint_grants_them(
+    create_test_database, source_database, create_role
+):
+    """Those on the table that --set names among them, and only what the role has not yet."""
+    owner, options = create_role("Owner"), ("-v", "contracts=customer.own")
+    as_owner = {"PGOPTIONS": f"-c role={owner}"}
+
+    def lacking(database: str) -> list[str]:
+        """What the error lists, and then its hint."""
+        sources = (*options, "-v", "VERBOSITY=verbose", "-f", "deploy/sources.sql")
+        errors = fail(psql(database, *sources, **as_owner))
+        assert f"ERROR:  42501: role {owner} lacks rights that the package needs:\n" in errors
+        return re.findall("^    (.*)$", errors, re.MULTILINE)
+
+    rename = "ALTER TABLE customer.customer_plan_contract RENAME TO own"
+    decoy = "CREATE TABLE customer.customer_plan_contract ()"
+    half = f'GRANT SELECT ON mapping."产品线" TO "{owner}"'
+    succeed(psql(source_database, "-c", f"{rename}; {decoy}; {half}"))
+    rights = [
+        "CREATE ON SCHEMA customer",
+        "USAGE ON SCHEMA business, customer, mapping",
+        'SELECT ON business."规模明细", customer."年金客户", customer."当年中标",'
+        ' customer."当年流失", customer.own',
+        'REFERENCES ON customer."年金客户", mapping."产品线"',
+    ]
+    statements = [f'GRANT {right} TO "{owner}";' for right in rights]
+    for number, statement in enumerate(statements):
+        assert lacking(source_database) == rights[number:] + statements[number:]
+        succeed(psql(source_database, "-c", statement))
+    succeed(deploy_scripts(source_database, *options, **as_owner))
+
+    # Nor does an owner who lost USAGE meet anything else, nor who may not make the schema.
+    succeed(psql(source_database, "-c", f'REVOKE USAGE ON SCHEMA customer FROM "{owner}"'))
+    assert lacking(source_database)[0] == "USAGE ON SCHEMA customer"
+    empty = create_test_database()
+    assert lacking(empty)[0] == f"CREATE ON DATABASE {empty}"
+    succeed(psql(empty, "-c", "CREATE SCHEMA customer"))
+    assert lacking(empty)[:2] == ["CREATE ON SCHEMA customer", "USAGE ON SCHEMA customer"]
+
+
 # --- Reverting without losing data -------------------------------------------
 
 ROWS = {
@@ -176,6 +216,7 @@ READ = (
     *(f"view {view}" for view in VIEWS),
     "function customer.monthly_status_as_at(date,bigint)",
     "function customer.published_changes(date)",
+    "function customer.snapshot_version()",
     "function customer.validate_monthly_snapshot(date)",
     "function customer.period_to_snapshot_month(text)",
     "function customer.customer_names()",

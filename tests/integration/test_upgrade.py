@@ -104,8 +104,8 @@ def rework(project: Project) -> None:
         project.edit(f"deploy/{change}.sql", r"\nAS \$\$\n", "\nAS $$\n-- Reworked.\n")
     project.edit(
         "deploy/fct_customer_business_monthly_status.sql",
-        "'Customer monthly snapshot",
-        "'Reworked customer monthly snapshot",
+        "'客户月度快照表: ",
+        "'客户月度快照表: reworked ",
     )
     for path in ("deploy/monthly_status_trend.sql", "revert/monthly_status_trend.sql"):
         project.edit(path, "CREATE OR REPLACE VIEW", KEEP_GRANTS_AND_DROP + "CREATE VIEW")

@@ -5,7 +5,6 @@ What each check finds is for tests/pgtap/30_validate_monthly_snapshot.sql and te
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 
 import psycopg
@@ -137,51 +136,33 @@ def test_key_that_stands_twice_below_a_broken_index(loaded, flag, is_closed):
 # --- Of production's size ----------------------------------------------------------
 
 
-@contextmanager
-def two_months(name: str) -> Iterator[psycopg.Connection]:
+@pytest.fixture(scope="module", params=["analysed", "never analysed"])
+def two_months(request, create_database, sample_template) -> Iterator[psycopg.Connection]:
     """A connection to the sample, of which January is refreshed, and June restated and closed."""
+    name = create_database(sample_template)
     with psycopg.connect(dbname=name, autocommit=True) as connection:
+        if request.param == "never analysed":
+            # As sample_data.sql leaves the tables with -v analyze=off, and as they stay.
+            forget_statistics(connection, *SOURCES, FACT)
         refresh(connection, JANUARY)
         restate(connection, JUNE)
         do(connection, "close", JUNE)
         yield connection
 
 
-@pytest.fixture(scope="module")
-def analysed(create_database, sample_template) -> Iterator[psycopg.Connection]:
-    with two_months(create_database(sample_template)) as connection:
-        yield connection
+# Neither errors nor drift; but the sample has its troubles, so that this means something. Its
+# contract versions all say that they were changed when it was loaded.
+TROUBLES = {"unmatched_award", "aum_without_customer", "aum_without_product_line"}
 
 
-@pytest.fixture(scope="module")
-def never_analysed(create_database, sample_template) -> Iterator[psycopg.Connection]:
-    """As sample_data.sql leaves the tables with -v analyze=off, and as they stay."""
-    name = create_database(sample_template)
-    with psycopg.connect(dbname=name, autocommit=True) as connection:
-        forget_statistics(connection, *SOURCES, FACT)
-    with two_months(name) as connection:
-        yield connection
-
-
-@pytest.mark.parametrize("month", [JANUARY, JUNE], ids=["refreshed", "closed"])
-@pytest.mark.parametrize("statistics", ["analysed", "never_analysed"])
-def test_month_just_written_is_clean_and_quickly_validated(request, statistics, month):
-    connection = request.getfixturevalue(statistics)
-    report = validate(connection, month)
-    assert [check for check in report if check[1] in ("error", "drift") and check[2] > 0] == []
-
-
-def test_the_sample_has_its_troubles(analysed):
-    """So that clean means something."""
-    report = [*validate(analysed, JANUARY), *validate(analysed, JUNE)]
-    assert {name for name, _, violations, *_ in report if violations} == {
-        "unmatched_award",
-        "unmatched_loss",
-        # The sample says of all versions that they were changed when it was loaded.
-        "late_change",
-        "aum_without_customer",
-        "aum_without_product_line",
-    }
+@pytest.mark.parametrize(
+    ("month", "found"),
+    [(JANUARY, TROUBLES), (JUNE, TROUBLES | {"unmatched_loss", "late_change"})],
+    ids=["refreshed", "closed"],
+)
+def test_month_just_written_is_clean_and_quickly_validated(two_months, month, found):
+    report = validate(two_months, month)
+    assert {name for name, _, violations, *_ in report if violations} == found
 
 
 # --- What BI reads ----------------------------------------------------------------
@@ -197,25 +178,19 @@ def three_years(create_database, sample_template) -> Iterator[psycopg.Connection
         connection.execute(f"ALTER TABLE {FACT} SET (autovacuum_enabled = off)")
         refresh(connection, JANUARY)
         connection.execute(f"VACUUM ANALYZE {FACT}")
-        connection.execute(
-            f"""
-            INSERT INTO {FACT}
-            SELECT
-                (DATE '2026-02-01' - make_interval(months => months_ago))::date - 1,
-                company_id,
-                product_line_code,
-                product_line_name,
-                is_strategic,
-                is_existing,
-                is_new,
-                is_winning_this_year,
-                is_churned_this_year,
-                aum_balance - months_ago,
-                plan_count
-            FROM {FACT}
-            CROSS JOIN generate_series(1, 35) AS months_ago
-            """
-        )
+        connection.execute(f"CREATE TEMPORARY TABLE month AS TABLE {FACT}")
+        # Foreign keys and history take most of the time, and do not matter here.
+        connection.execute("SET session_replication_role = replica")
+        for _ in range(35):
+            connection.execute(
+                "UPDATE month SET aum_balance = aum_balance - 1,"
+                " snapshot_month = date_trunc('month', snapshot_month)::date - 1"
+            )
+            connection.execute(f"INSERT INTO {FACT} TABLE month")
+            connection.execute(
+                "SELECT customer.summarise_snapshot_month(max(snapshot_month)) FROM month"
+            )
+        connection.execute("SET session_replication_role = origin")
         yield connection
 
 

@@ -4,7 +4,7 @@
 --
 --   psql -v ON_ERROR_STOP=1 -v etl=wdh_etl -v operator=wdh_ops -v reader=bi -f sql/grants.sql
 --
--- etl       the load's first and last step: check and hook, and nothing else
+-- etl       the load's first and last step: check and hook, and the version that is installed
 -- operator  refreshing a month by hand (scripts/refresh_snapshot.py)
 -- restater  restating months gone by (sql/backfill.sql), discarding what was written by mistake
 -- closer    closing and reopening months

@@ -466,6 +466,7 @@ v_close_id := customer.close_snapshot_month(v_month, v_reason) ->> 'log_id'; |
 AND changed.log_id BETWEEN v_written AND v_control.last_log_id | AND changed.log_id <= v_control.last_log_id
 = kept.{is_strategic is_existing is_winning_this_year is_churned_this_year} OR gone.{} | = gone.{} AND kept.{}
 AND NOT (kept.is_existing OR gone.is_existing) | AND NOT gone.is_existing |
+is_new = (kept.is_winning_this_year OR gone.is_winning_this_year) | is_new = gone.is_winning_this_year | is_new = kept.is_winning_this_year
 = kept.{aum_balance plan_count} + gone.{} | = kept.{}
 AND (kept.snapshot_month, kept.company_id, kept.product_line_code) = (v_month, v_into, gone.product_line_code); #2 | ;
 AND log_id > coalesce(v_control.last_log_id, 0) |

@@ -139,6 +139,7 @@ def test_all_months_move_with_history_and_the_old_customer_can_go(database, owne
 
 def test_rows_of_a_load_under_way_move_too(database, owner, filled, connect, start):
     load = connect()
+    load.execute(f"UPDATE {CONTRACTS} SET is_existing = FALSE")
     refresh(load, MARCH)
 
     call = start(merge, database, owner)
@@ -146,6 +147,12 @@ def test_rows_of_a_load_under_way_move_too(database, owner, filled, connect, sta
     load.commit()
 
     assert told(call.result(timeout=20))[-2].startswith("2026-03-31: 1 rows moved, 1 added")
+    # New by an award of the customer who stays.
+    assert filled.execute(
+        f"SELECT product_line_code, is_new FROM {FACT} WHERE (snapshot_month, company_id) ="
+        " (%s, 'NEW') ORDER BY 1",
+        [MARCH],
+    ).fetchall() == [("PL201", False), ("PL202", True), ("PL203", False)]
 
 
 @pytest.mark.parametrize(

@@ -515,6 +515,7 @@ def test_foreign_keys_point_at_the_platforms_tables(database, old, before, names
 OTHER_RESULT = "CREATE FUNCTION customer.guard_closed_months() RETURNS integer RETURN 1"
 
 
+@pytest.mark.distribution
 @pytest.mark.parametrize("is_empty", [False, True], ids=["rows", "empty"])
 def test_failure_after_adopting_keeps_the_rows_and_deploy_goes_on(database, old, is_empty):
     """Sqitch reverts what it deployed before the failure, but may not drop a table with rows."""

@@ -12,6 +12,8 @@ import support
 from support import ALEMBIC_TABLE, PROJECT, changes, fail, psql, run, schema_dump, succeed
 from test_upgrade import MAINTAINERS, Project, bring_verify_up_to_date
 
+pytestmark = pytest.mark.distribution
+
 # Debian's /usr/bin/psql is written in Perl.
 PSQL = max(Path("/usr/lib/postgresql").glob("*/bin/psql"))
 [VERSION] = re.findall("SELECT '(.*)'", (PROJECT / "deploy/snapshot_version.sql").read_text())

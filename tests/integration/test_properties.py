@@ -6,6 +6,8 @@ example runs in one transaction that is rolled back.
     scripts/test -k properties                              800 examples, a minute or two
     HYPOTHESIS_PROFILE=thorough scripts/test -k properties  20 times as many, and other ones
                                                             each time
+    HYPOTHESIS_PROFILE=fewer                                a quarter of them, which scripts/test
+                                                            runs where another version runs all
 
 The examples of the default profile are always the same (derandomize): a red run is then due to
 the change at hand and is red again when it is run again, here or elsewhere, without a database
@@ -34,13 +36,14 @@ from psycopg import sql
 from psycopg.types.json import set_json_loads
 from support import FACT, LOG, PROJECT, Notice, listen, month_as_at, unfaithful
 
-settings.register_profile(
-    "default",
-    derandomize=True,
-    database=None,
-    deadline=None,  # A busy machine is no failure.
-    suppress_health_check=[HealthCheck.too_slow],
-)
+for name in ("default", "fewer"):
+    settings.register_profile(
+        name,
+        derandomize=True,
+        database=None,
+        deadline=None,  # A busy machine is no failure.
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 settings.register_profile(
     "thorough",
     derandomize=False,
@@ -49,7 +52,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-FACTOR = 20 if PROFILE == "thorough" else 1
+FACTOR = {"thorough": 20, "default": 1, "fewer": 0.25}[PROFILE]
 
 # Hypothesis looks for the least example that fails for up to five minutes.
 pytestmark = pytest.mark.timeout(0 if PROFILE == "thorough" else 900)
@@ -57,7 +60,7 @@ pytestmark = pytest.mark.timeout(0 if PROFILE == "thorough" else 900)
 
 def examples(number: int) -> settings:
     """So many examples in the default profile."""
-    return settings(settings.get_profile(PROFILE), max_examples=number * FACTOR)
+    return settings(settings.get_profile(PROFILE), max_examples=int(number * FACTOR))
 
 
 # --- What source systems are made of -------------------------------------------

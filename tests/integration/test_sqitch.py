@@ -80,6 +80,7 @@ def test_every_change_can_be_deployed_verified_and_reverted():
         assert stems == set(changes())
 
 
+@pytest.mark.distribution
 def test_bundle_reverts_all_that_was_deployed_and_deploys_it_again(
     database, connection, tmp_path, source_dump, package_dump
 ):
@@ -125,6 +126,7 @@ def test_deploying_what_is_deployed_changes_nothing(database, connection, create
 # --- Consoles and settings of the site ---------------------------------------
 
 
+@pytest.mark.distribution
 def test_gbk_console_deploys_verifies_and_reverts(source_database, source_dump, package_dump):
     gbk = {"PGCLIENTENCODING": "GBK"}
 

@@ -21,6 +21,8 @@ from support import (
     succeed,
 )
 
+pytestmark = pytest.mark.distribution
+
 TAG = "rehearsed"
 MAINTAINERS = {"SQITCH_FULLNAME": "Maintainers", "SQITCH_EMAIL": "maintainers@example.org"}
 

@@ -15,6 +15,8 @@ import pytest
 from psycopg.types.json import set_json_loads
 from support import FACT, SOURCES, do, refresh, restate
 
+pytestmark = pytest.mark.distribution
+
 *YEAR, JANUARY = MONTHS = [
     oracle.last_day(date(2025 + number // 12, number % 12 + 1, 1)) for number in range(13)
 ]

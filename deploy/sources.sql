@@ -840,7 +840,8 @@ BEGIN
         JOIN customer.source_columns() AS deployed
             ON deployed.type_name <> found.type_names[deployed.position];
     EXCEPTION
-        WHEN undefined_table OR undefined_column THEN
+        -- The last where Citus was installed since.
+        WHEN undefined_table OR undefined_column OR feature_not_supported THEN
             SELECT
                 (array_agg(deployed.source ORDER BY deployed.position))[1],
                 coalesce(
@@ -983,9 +984,15 @@ AS %L
     || string_agg(format('pg_typeof(%s.%I)::text', source, column_name), E',\n        ' ORDER BY position)
     || E'\n    ]\n    FROM (VALUES (1)) AS one_row'
     || (
-        SELECT string_agg(format(E'\n    LEFT JOIN %s AS %s\n        ON FALSE', table_name, source), '' ORDER BY first)
+        SELECT string_agg(
+            format(E'\n    LEFT JOIN (SELECT %s FROM %s WHERE FALSE) AS %s\n        ON TRUE', column_names, table_name, source), '' ORDER BY first
+        )
         FROM (
-            SELECT table_name, source, min(position) AS first
+            SELECT
+                table_name,
+                source,
+                string_agg(quote_ident(column_name), ', ' ORDER BY position) AS column_names,
+                min(position) AS first
             FROM customer.source_columns()
             GROUP BY table_name, source
         ) AS joined
@@ -1078,7 +1085,7 @@ $body$,
 
 SELECT format(
     $create$
-CREATE OR REPLACE FUNCTION customer.source_aum()
+CREATE OR REPLACE FUNCTION customer.source_aum(p_first_day date, p_last_day date)
 RETURNS TABLE (company_id varchar, product_line_code varchar, as_of date, amount numeric)
 LANGUAGE sql
 STABLE
@@ -1092,6 +1099,7 @@ AS %L
         "月度"::date,
         "期末资产规模"::numeric
     FROM %s
+    WHERE "月度"::date BETWEEN p_first_day AND p_last_day
 $body$,
         :'aum'
     )
@@ -1138,7 +1146,7 @@ CALL customer.revoke_default_grants('customer.source_types()'::regprocedure);
 CALL customer.revoke_default_grants('customer.source_contracts()'::regprocedure);
 CALL customer.revoke_default_grants('customer.source_awards()'::regprocedure);
 CALL customer.revoke_default_grants('customer.source_losses()'::regprocedure);
-CALL customer.revoke_default_grants('customer.source_aum()'::regprocedure);
+CALL customer.revoke_default_grants('customer.source_aum(date, date)'::regprocedure);
 CALL customer.revoke_default_grants('customer.source_customers()'::regprocedure);
 CALL customer.revoke_default_grants('customer.source_product_lines()'::regprocedure);
 
@@ -1150,8 +1158,8 @@ COMMENT ON FUNCTION customer.source_awards() IS
 'Internal: the awards won (当年中标) of the platform. reported_on is 上报月份, usually the first day of the month. Customer and product line may be NULL. Raises what reading the table raises.';
 COMMENT ON FUNCTION customer.source_losses() IS
 'Internal: the losses (当年流失) of the platform. reported_on is 上报月份, usually the first day of the month. Customer and product line may be NULL. Raises what reading the table raises.';
-COMMENT ON FUNCTION customer.source_aum() IS
-'Internal: the AUM detail (规模明细) of the platform, one row a month and portfolio of a contract. as_of is 月度, any day of the month; amount is 期末资产规模, yuan, exact. Customer, product line and amount may be NULL. Raises what reading the table raises.';
+COMMENT ON FUNCTION customer.source_aum(date, date) IS
+'Internal: the AUM detail (规模明细) of the platform from one day to another, one row a month and portfolio of a contract. as_of is 月度, any day of the month; amount is 期末资产规模, yuan, exact. Customer, product line and amount may be NULL. Raises what reading the table raises.';
 COMMENT ON FUNCTION customer.source_customers() IS
 'Internal: the customers of the platform. Raises what reading the table raises.';
 COMMENT ON FUNCTION customer.source_product_lines() IS
@@ -1328,14 +1336,36 @@ AS %L
     format(
         $body$
     SELECT
-        (SELECT count(*) FROM %s WHERE valid_to = '9999-12-31'),
-        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day) AND "上报月份" < p_last_event_day + 1),
-        (SELECT count(*) FROM %s WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day) AND "上报月份" < p_last_event_day + 1),
-        count(*),
-        coalesce(sum("期末资产规模"), 0)
-    FROM %s
-    WHERE "月度" >= p_first_day
-        AND "月度" < p_last_day + 1
+        contract.row_count,
+        award.row_count,
+        loss.row_count,
+        detail.row_count,
+        detail.amount
+    FROM (
+        SELECT count(*)
+        FROM %s
+        WHERE valid_to = '9999-12-31'
+    ) AS contract (row_count)
+    CROSS JOIN (
+        SELECT count(*)
+        FROM %s
+        WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day)
+            AND "上报月份" < p_last_event_day + 1
+    ) AS award (row_count)
+    CROSS JOIN (
+        SELECT count(*)
+        FROM %s
+        WHERE extract(year FROM "上报月份") = extract(year FROM p_last_day)
+            AND "上报月份" < p_last_event_day + 1
+    ) AS loss (row_count)
+    CROSS JOIN (
+        SELECT
+            count(*),
+            coalesce(sum("期末资产规模"), 0)
+        FROM %s
+        WHERE "月度" >= p_first_day
+            AND "月度" < p_last_day + 1
+    ) AS detail (row_count, amount)
 $body$,
         :'contracts', :'awards', :'losses', :'aum'
     )
@@ -1347,6 +1377,47 @@ CALL customer.revoke_default_grants('customer.source_control_totals(date, date, 
 COMMENT ON FUNCTION customer.source_control_totals(date, date, date) IS
 'Internal: control totals over the platform''s own columns, without the functions through which all else reads them: current contracts, awards and losses of the calendar year up to p_last_event_day, rows of 规模明细 from p_first_day to p_last_day and their sum in yuan. customer.validate_monthly_snapshot compares them with what it read. Raises what reading the tables raises.';
 
+-- --- On a Citus cluster ---------------------------------------------------------------------
+
+-- Citus plans no statement that a function over its tables was inlined into. Where it is installed, the
+-- functions above become statements of their own, which go to the workers with their arguments.
+DO $$
+DECLARE
+    v_statement text;
+BEGIN
+    FOR v_statement IN
+        SELECT format(
+            'CREATE OR REPLACE FUNCTION customer.%I(%s) RETURNS %s LANGUAGE plpgsql STABLE AS %L',
+            proname,
+            pg_get_function_arguments(pg_proc.oid),
+            pg_get_function_result(pg_proc.oid),
+            format(
+                E'\n#variable_conflict use_column\nBEGIN\n    RETURN QUERY\n    SELECT %s\n    FROM (%s) AS source (%s);\nEND\n',
+                expressions, prosrc, names
+            )
+        )
+        FROM pg_proc
+        JOIN pg_language
+            ON pg_language.oid = prolang
+        CROSS JOIN LATERAL (
+            SELECT
+                string_agg(format('source.%I::%s', name, type::regtype), ', ' ORDER BY position) AS expressions,
+                string_agg(quote_ident(name), ', ' ORDER BY position) AS names
+            FROM unnest(proargnames, proallargtypes, proargmodes) WITH ORDINALITY AS argument (name, type, mode, position)
+            WHERE mode = 't'
+        ) AS result_column
+        WHERE pronamespace = 'customer'::regnamespace
+            AND starts_with(proname, 'source_')
+            AND lanname = 'sql'
+            -- Not customer.source_columns(), which reads no table.
+            AND provolatile = 's'
+            AND EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')
+    LOOP
+        EXECUTE v_statement;
+    END LOOP;
+END
+$$;
+
 -- A view may read further tables with its reader's rights, and row security may hide rows:
 -- what a load would stumble over later is found by reading once, for no rows.
 DO $$
@@ -1355,14 +1426,15 @@ DECLARE
 BEGIN
     SET LOCAL row_security = off;
     FOREACH v_function IN ARRAY ARRAY[
-        'source_contracts', 'source_awards', 'source_losses', 'source_aum', 'source_customers', 'source_product_lines'
+        'source_contracts()', 'source_awards()', 'source_losses()',
+        'source_aum(''2026-01-01'', ''2026-01-31'')', 'source_customers()', 'source_product_lines()'
     ]
     LOOP
         BEGIN
-            EXECUTE format('SELECT FROM customer.%I() LIMIT 0', v_function);
+            EXECUTE format('SELECT FROM customer.%s LIMIT 0', v_function);
         EXCEPTION
             WHEN insufficient_privilege THEN
-                RAISE EXCEPTION 'customer.% cannot read its table as %: %', v_function, current_user, SQLERRM
+                RAISE EXCEPTION 'customer.% cannot read its table as %: %', split_part(v_function, '(', 1), current_user, SQLERRM
                     USING
                         ERRCODE = 'object_not_in_prerequisite_state',
                         HINT = 'Grant what is missing, or take this role out of row security (BYPASSRLS). Then run this again; nothing has been changed.';

@@ -213,8 +213,7 @@ BEGIN
         SELECT
             'detail', detail.company_id COLLATE "C", detail.product_line_code COLLATE "C",
             NULL, NULL, NULL, NULL, NULL, NULL, NULL, detail.amount, NULL, NULL
-        FROM customer.source_aum() AS detail
-        WHERE detail.as_of BETWEEN v_first_day AND v_last_day
+        FROM customer.source_aum(v_first_day, v_last_day) AS detail
         UNION ALL
         SELECT
             'stored', stored.company_id COLLATE "C", stored.product_line_code COLLATE "C",

@@ -114,9 +114,7 @@ BEGIN
             sum(amount) AS aum,
             -- The platform loads a month under its first day.
             count(*) FILTER (WHERE as_of <> v_month_start) AS rows_of_other_days
-        FROM customer.source_aum()
-        WHERE as_of >= v_month_start
-            AND as_of < v_next_month_start
+        FROM customer.source_aum(v_month_start, v_month)
         GROUP BY 1, 2
     ),
     -- One of the two branches is empty, and the planner knows which.
@@ -504,9 +502,7 @@ BEGIN
                     SELECT
                         as_of,
                         count(*) AS row_count
-                    FROM customer.source_aum()
-                    WHERE as_of >= v_month_start
-                        AND as_of < v_next_month_start
+                    FROM customer.source_aum(v_month_start, v_month)
                     GROUP BY as_of
                 ) AS day
             )
@@ -535,10 +531,8 @@ BEGIN
             count(*) AS row_count,
             min(concat_ws(', product line ', coalesce(company_id, 'NULL'), product_line_code) COLLATE "C") AS example
         INTO STRICT v_unusable
-        FROM customer.source_aum()
-        WHERE as_of >= v_month_start
-            AND as_of < v_next_month_start
-            AND amount IN ('NaN', 'Infinity', '-Infinity');
+        FROM customer.source_aum(v_month_start, v_month)
+        WHERE amount IN ('NaN', 'Infinity', '-Infinity');
 
         RAISE EXCEPTION '% rows of the AUM detail of % hold NaN or an infinite amount, such as that of customer %',
             v_unusable.row_count, v_month_label, customer.for_client(v_unusable.example)

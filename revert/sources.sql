@@ -12,7 +12,7 @@ DROP FUNCTION IF EXISTS customer.source_types();
 DROP FUNCTION IF EXISTS customer.source_contracts();
 DROP FUNCTION IF EXISTS customer.source_awards();
 DROP FUNCTION IF EXISTS customer.source_losses();
-DROP FUNCTION IF EXISTS customer.source_aum();
+DROP FUNCTION IF EXISTS customer.source_aum(date, date);
 DROP FUNCTION IF EXISTS customer.source_customers();
 DROP FUNCTION IF EXISTS customer.source_product_lines();
 DROP FUNCTION IF EXISTS customer.check_snapshot_sources_are_seen();

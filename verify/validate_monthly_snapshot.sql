@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.validate_monthly_snapshot(date)',
-    'dc83eeed89db5e1483f1d6c3e617796d10643e3b70474eb360b50cca1df5cc20',
+    'c9f58721a0943d083a80fc2fe815264f16225b9d5dd8793391da36e683f9e8b5',
     'validate_monthly_snapshot',
     p_is_internal => FALSE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '015b206dade8e3256084be581b08f6a60bb80541d20fea1a32f629f3f071ef0a',
+    '6a6e9384638f9c060d5b70dd1203e99a9bf98a8c3f056f759c77f5281560d2f3',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

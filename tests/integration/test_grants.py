@@ -112,7 +112,7 @@ FUNCTIONS = """
     restate_monthly_snapshot(date,text) setting_is_on(text,boolean)
     snapshot_control_totals(date,bigint) snapshot_month_of(date) snapshot_rows_after(date,bigint)
     snapshot_version()
-    source_aum() source_awards() source_columns() source_contracts()
+    source_aum(date,date) source_awards() source_columns() source_contracts()
     source_control_totals(date,date,date) source_customer_names() source_customers()
     source_late_changes(date) source_losses() source_product_line_names()
     source_product_lines() source_reported_events() source_types() stale_rows_by_product_line(date)

@@ -610,20 +610,20 @@ DAMAGES = {
         "function customer.missing_snapshot_sources(): hash ": [
             "ALTER FUNCTION customer.missing_snapshot_sources() VOLATILE"
         ],
-        "function customer.source_aum(): it does not exist": [
-            "DROP FUNCTION customer.source_aum()"
+        "function customer.source_aum(date,date): it does not exist": [
+            "DROP FUNCTION customer.source_aum(date, date)"
         ],
-        "function customer.source_aum(): TABLE": ["ALTER FUNCTION customer.source_aum() VOLATILE"],
-        "function customer.source_aum(): it is not inlined": [
-            "ALTER FUNCTION customer.source_aum() STRICT",
-            "ALTER FUNCTION customer.source_aum() SECURITY DEFINER",
-            "ALTER FUNCTION customer.source_aum() SET work_mem = 64",
+        "function customer.source_aum(date,date): TABLE": ["ALTER FUNCTION customer.source_aum(date, date) VOLATILE"],
+        "function customer.source_aum(date,date): it is not inlined": [
+            "ALTER FUNCTION customer.source_aum(date, date) STRICT",
+            "ALTER FUNCTION customer.source_aum(date, date) SECURITY DEFINER",
+            "ALTER FUNCTION customer.source_aum(date, date) SET work_mem = 64",
         ],
-        "function customer.source_aum(): owner other": [
-            "ALTER FUNCTION customer.source_aum() OWNER TO other"
+        "function customer.source_aum(date,date): owner other": [
+            "ALTER FUNCTION customer.source_aum(date, date) OWNER TO other"
         ],
-        "function customer.source_aum(): EXECUTE by other": [
-            "GRANT EXECUTE ON FUNCTION customer.source_aum() TO other"
+        "function customer.source_aum(date,date): EXECUTE by other": [
+            "GRANT EXECUTE ON FUNCTION customer.source_aum(date, date) TO other"
         ],
         "the source tables are not as they were": [
             'ALTER TABLE business."规模明细" ALTER "期末资产规模" TYPE bigint'

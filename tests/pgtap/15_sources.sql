@@ -20,12 +20,13 @@ END
 $$;
 
 SELECT is_empty(
-    format('SELECT line FROM pg_temp.plan_of(''SELECT * FROM customer.%s()'') AS line WHERE line LIKE ''%%Function Scan%%''', name),
-    format('%s() is inlined: the plan shows its table', name)
+    format('SELECT line FROM pg_temp.plan_of(%L) AS line WHERE line LIKE ''%%Function Scan%%''', 'SELECT * FROM customer.' || call),
+    format('%s is inlined: the plan shows its table', call)
 )
 FROM (VALUES
-    ('source_contracts'), ('source_awards'), ('source_losses'), ('source_aum'), ('source_customers'), ('source_product_lines')
-) AS reader (name);
+    ('source_contracts()'), ('source_awards()'), ('source_losses()'), ('source_aum(''2026-01-01'', ''2026-01-31'')'),
+    ('source_customers()'), ('source_product_lines()')
+) AS reader (call);
 
 SELECT is(
     (
@@ -53,8 +54,8 @@ SET LOCAL enable_seqscan = off;
 SELECT ok(
     EXISTS (
         SELECT
-        FROM pg_temp.plan_of($$ SELECT * FROM customer.source_aum() WHERE as_of >= '2026-01-01' AND as_of < '2026-02-01' $$) AS line
-        WHERE line LIKE '%Index Cond: (("月度" >= ''2026-01-01''::date) AND ("月度" < ''2026-02-01''::date))%'
+        FROM pg_temp.plan_of($$ SELECT * FROM customer.source_aum('2026-01-01', '2026-01-31') $$) AS line
+        WHERE line LIKE '%Index Cond: (("月度" >= ''2026-01-01''::date) AND ("月度" <= ''2026-01-31''::date))%'
     ),
     'a month of AUM detail is found by the index on 月度'
 );
@@ -168,10 +169,10 @@ SELECT is(
     format('validation finds %s misread by %s', found, new)
 )
 FROM (VALUES
-    ('customer.source_aum()',       'FROM business', 'FROM business', '0'),
-    ('customer.source_aum()',       '"期末资产规模"::numeric', 'round("期末资产规模")', '1'),
-    ('customer.source_aum()',       '"月度"::date', '"月度"::date + 1', '1'),
-    ('customer.source_aum()',       '"规模明细"', '"规模明细" WHERE "期末资产规模" > 0', '1'),
+    ('customer.source_aum(date, date)', 'FROM business', 'FROM business', '0'),
+    ('customer.source_aum(date, date)', '"期末资产规模"::numeric', 'round("期末资产规模")', '1'),
+    ('customer.source_aum(date, date)', '"月度"::date', '"月度"::date + 1', '1'),
+    ('customer.source_aum(date, date)', 'WHERE', 'WHERE "期末资产规模" > 0 AND', '1'),
     ('customer.source_contracts()', '9999-12-31', '9999-12-30', '0'),
     ('customer.source_contracts()', 'DATE ''9999-12-31''', 'DATE ''2026-01-01''', '1'),
     ('customer.source_awards()',    '"上报月份"::date', '"上报月份"::date - 366', '1'),

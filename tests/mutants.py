@@ -86,7 +86,7 @@ WHEN 'exact number' THEN base_type IN ( | WHEN 'exact number' THEN base_type IN 
 has_schema_privilege(owner.oid, schema_oid, 'USAGE') | TRUE
 has_column_privilege(owner.oid, table_oid, attnum, 'SELECT') | has_table_privilege(owner.oid, table_oid, 'SELECT') | has_column_privilege(current_user, table_oid, attnum, 'SELECT')
 attnum, 'REFERENCES') | attnum, 'SELECT')
-WHEN undefined_table OR undefined_column THEN | WHEN undefined_table THEN | WHEN undefined_column THEN
+WHEN undefined_table OR undefined_column OR feature_not_supported THEN | WHEN undefined_table THEN | WHEN undefined_column THEN
 ON deployed.type_name <> found.type_names[deployed.position]; | ON FALSE;
 WHERE attname IS NULL | WHERE relname IS NULL
 ERRCODE = 'object_not_in_prerequisite_state', HINT = format( 'As the owner | ERRCODE = 'raise_exception', HINT = format( 'As the owner
@@ -97,11 +97,12 @@ valid_from::date #2 | valid_from::date + 1
 valid_to::date #3 | valid_to::date + 1
 ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' AND | IS NOT NULL AND
 "上报月份"::date #4 | "上报月份"::date + 40
-"月度"::date | "月度"::date + 1
+"月度"::date, | "月度"::date + 1,
 "期末资产规模"::numeric | round("期末资产规模"::numeric, 2)
 FROM %s WHERE valid_to = '9999-12-31' | FROM %s
+"月度"::date BETWEEN p_first_day AND p_last_day | "月度"::date > p_first_day AND "月度"::date <= p_last_day | "月度"::date >= p_first_day AND "月度"::date < p_last_day
 extract(year FROM "上报月份") = extract(year FROM p_last_day) #2 | TRUE
-AND "上报月份" < p_last_event_day + 1) #2 | )
+AND "上报月份" < p_last_event_day + 1 ) #2 | )
 SET LOCAL row_security = off; FOREACH | FOREACH
 WHEN insufficient_privilege | WHEN division_by_zero
 ON child.inhparent = part.oid | ON FALSE
@@ -317,7 +318,7 @@ coalesce(v_closing.accepted, FALSE) | TRUE | FALSE
 v_last_day BETWEEN contract.valid_from AND contract.valid_to #2 | v_last_day BETWEEN contract.valid_from AND contract.valid_to - 1 | v_last_day BETWEEN contract.valid_from + 1 AND contract.valid_to
 ELSE coalesce(contract.is_current, FALSE) | ELSE TRUE
 PARTITION BY contract.company_id COLLATE "C", contract.plan_code COLLATE "C", | PARTITION BY contract.company_id COLLATE "C", | PARTITION BY contract.plan_code COLLATE "C",
-detail.as_of BETWEEN v_first_day AND v_last_day | detail.as_of BETWEEN v_first_day + 1 AND v_last_day | detail.as_of BETWEEN v_first_day AND v_last_day - 1
+source_aum(v_first_day, v_last_day) | source_aum(v_first_day + 1, v_last_day) | source_aum(v_first_day, v_last_day - 1)
 (PARTITION BY standing.company_id) | ()
 (standing.stored_aum = 0 OR standing.details > 0) | standing.stored_aum = 0 | standing.details > 0 | TRUE
 (standing.is_by_hand AND v_closed_with_errors) #2 | standing.is_by_hand | v_closed_with_errors | FALSE

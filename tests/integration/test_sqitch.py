@@ -613,7 +613,9 @@ DAMAGES = {
         "function customer.source_aum(date,date): it does not exist": [
             "DROP FUNCTION customer.source_aum(date, date)"
         ],
-        "function customer.source_aum(date,date): TABLE": ["ALTER FUNCTION customer.source_aum(date, date) VOLATILE"],
+        "function customer.source_aum(date,date): TABLE": [
+            "ALTER FUNCTION customer.source_aum(date, date) VOLATILE"
+        ],
         "function customer.source_aum(date,date): it is not inlined": [
             "ALTER FUNCTION customer.source_aum(date, date) STRICT",
             "ALTER FUNCTION customer.source_aum(date, date) SECURITY DEFINER",

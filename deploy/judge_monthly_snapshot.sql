@@ -15,8 +15,7 @@ CREATE OR REPLACE FUNCTION customer.judge_monthly_snapshot(
     p_baseline_month date,
     p_baseline_rows bigint,
     p_baseline_aum numeric,
-    p_detail_aum numeric,
-    p_attributed_aum numeric,
+    p_unattributed_aum numeric,
     p_detail_days jsonb,
     p_has_stored_aum boolean
 )
@@ -105,14 +104,14 @@ BEGIN
         RETURN NEXT;
     END IF;
 
-    v_share := 1 - p_attributed_aum / nullif(p_detail_aum, 0);
+    v_share := p_unattributed_aum / nullif(p_absolute_aum + p_unattributed_aum, 0);
 
     IF v_share > c_most_unattributed THEN
         code := 'aum_unattributed';
         is_error := FALSE;
         message := format(
             '%s %% of the AUM of %s is unattributed, because no contract supports it (%s of %s yuan, sums of absolute amounts)',
-            round(100 * v_share, 1), v_label, round(p_detail_aum - p_attributed_aum, 2), round(p_detail_aum, 2)
+            round(100 * v_share, 1), v_label, round(p_unattributed_aum, 2), round(p_absolute_aum + p_unattributed_aum, 2)
         );
         hint := 'Look whether its customers are resolved and, for a month gone by, whether the contracts reach back that far. '
             'What stale rows carry is part of it.';
@@ -137,15 +136,15 @@ END
 $$;
 
 CALL customer.revoke_default_grants(
-    'customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, numeric, jsonb, boolean)'::regprocedure
+    'customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, jsonb, boolean)'::regprocedure
 );
 
-COMMENT ON FUNCTION customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, numeric, jsonb, boolean) IS
+COMMENT ON FUNCTION customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, jsonb, boolean) IS
 'Internal: holds what a refresh or restate is about to store against its baseline, and returns what cannot be right or looks odd; no rows if all is well.
 
 p_snapshot_month: the month. p_rows, p_absolute_aum: rows that the sources support, and the sum of their absolute AUM, yuan.
 p_baseline_month: the month itself, or a neighbour; NULL if there is none. p_baseline_rows, p_baseline_aum: its rows and their absolute AUM.
-p_detail_aum, p_attributed_aum: absolute AUM of the month''s detail, and of that the part that supported rows carry.
+p_unattributed_aum: the absolute AUM of the month''s detail that none of these rows carries, yuan.
 p_detail_days: rows of the detail by day; may be NULL if they stand under one.
 p_has_stored_aum: NULL if the detail has rows; otherwise whether any stored row has AUM.
 

@@ -187,17 +187,36 @@ BEGIN
         FROM customer.fct_customer_business_monthly_status
         WHERE snapshot_month = v_month
     ),
-    -- What the contracts say, beside what is stored; what no contract supports keeps what it said.
+    -- Customer and product line of a contract, of detail that no contract supports, or of both.
+    sourced AS (
+        SELECT
+            coalesce(standing.company_id, detail.company_id) AS company_id,
+            coalesce(standing.product_line_code, detail.product_line_code) AS product_line_code,
+            standing.product_line_name,
+            standing.is_strategic,
+            standing.is_existing,
+            standing.plan_count,
+            detail.aum,
+            detail.rows_of_other_days
+        FROM standing
+        FULL JOIN detail
+            ON detail.company_id = standing.company_id
+            AND detail.product_line_code = standing.product_line_code
+    ),
+    -- Beside it what is stored; what no contract supports keeps what it said.
     known AS (
         SELECT
-            standing.plan_count IS NOT NULL AS is_supported,
+            sourced.plan_count IS NOT NULL AS is_supported,
             stored.plan_count IS NOT NULL AS is_stored,
-            coalesce(standing.company_id, stored.company_id) AS company_id,
-            coalesce(standing.product_line_code, stored.product_line_code) AS product_line_code,
-            coalesce(standing.product_line_name, stored.product_line_name) AS product_line_name,
-            coalesce(standing.is_strategic, stored.is_strategic) AS is_strategic,
-            coalesce(standing.is_existing, stored.is_existing) AS is_existing,
-            coalesce(standing.plan_count, stored.plan_count) AS plan_count,
+            coalesce(sourced.company_id, stored.company_id) AS company_id,
+            coalesce(sourced.product_line_code, stored.product_line_code) AS product_line_code,
+            coalesce(sourced.product_line_name, stored.product_line_name) AS product_line_name,
+            coalesce(sourced.is_strategic, stored.is_strategic) AS is_strategic,
+            coalesce(sourced.is_existing, stored.is_existing) AS is_existing,
+            coalesce(sourced.plan_count, stored.plan_count) AS plan_count,
+            sourced.aum AS detail_aum,
+            coalesce(round(sourced.aum, 2), 0.00) AS aum_balance,
+            sourced.rows_of_other_days,
             stored.product_line_name AS stored_product_line_name,
             stored.is_strategic AS stored_is_strategic,
             stored.is_existing AS stored_is_existing,
@@ -206,20 +225,17 @@ BEGIN
             stored.is_churned_this_year AS stored_is_churned_this_year,
             stored.aum_balance AS stored_aum_balance,
             stored.plan_count AS stored_plan_count
-        FROM standing
+        FROM sourced
         FULL JOIN stored
-            ON stored.company_id = standing.company_id
-            AND stored.product_line_code = standing.product_line_code
+            ON stored.company_id = sourced.company_id
+            AND stored.product_line_code = sourced.product_line_code
     ),
     measured AS (
         SELECT
             known.*,
             winning.company_id IS NOT NULL AND NOT known.is_existing AS is_new,
             winning.company_id IS NOT NULL AS is_winning_this_year,
-            churned.company_id IS NOT NULL AS is_churned_this_year,
-            detail.company_id IS NOT NULL AS has_detail,
-            detail.aum AS attributed_aum,
-            coalesce(round(detail.aum, 2), 0.00) AS aum_balance
+            churned.company_id IS NOT NULL AS is_churned_this_year
         FROM known
         LEFT JOIN winning
             ON winning.company_id = known.company_id
@@ -227,27 +243,12 @@ BEGIN
         LEFT JOIN churned
             ON churned.company_id = known.company_id
             AND churned.product_line_code = known.product_line_code
-        LEFT JOIN detail
-            ON detail.company_id = known.company_id
-            AND detail.product_line_code = known.product_line_code
     ),
+    -- It is kept for those that write and those that count: what all of them ask for stands first.
     compared AS (
         SELECT
             is_supported,
-            company_id,
-            product_line_code,
-            product_line_name,
-            is_strategic,
-            is_existing,
-            is_new,
-            is_winning_this_year,
-            is_churned_this_year,
-            attributed_aum,
-            aum_balance,
-            plan_count,
-            -- A row that had no AUM, or has some still, has lost none.
-            stored_aum_balance = 0 OR has_detail AS has_its_aum,
-            NOT is_stored AS is_inserted,
+            is_stored,
             is_stored
             AND (
                 stored_product_line_name,
@@ -267,7 +268,21 @@ BEGIN
                 is_churned_this_year,
                 aum_balance,
                 plan_count
-            ) AS is_updated
+            ) AS is_updated,
+            is_strategic,
+            is_existing,
+            is_new,
+            is_winning_this_year,
+            is_churned_this_year,
+            -- A row that had no AUM, or has some still, has lost none.
+            stored_aum_balance = 0 OR rows_of_other_days IS NOT NULL AS has_its_aum,
+            plan_count,
+            rows_of_other_days,
+            aum_balance,
+            detail_aum,
+            company_id,
+            product_line_code,
+            product_line_name
         FROM measured
     ),
     -- Contracts that were true on the month's last day, whatever they are today.
@@ -292,6 +307,7 @@ BEGIN
             ON covering.company_id = compared.company_id
             AND covering.product_line_code = compared.product_line_code
         WHERE NOT is_supported
+            AND is_stored
     ),
     changed AS (
         SELECT
@@ -307,7 +323,7 @@ BEGIN
             plan_count
         FROM compared
         WHERE is_supported
-            AND (is_inserted OR is_updated)
+            AND (NOT is_stored OR is_updated)
         UNION ALL
         SELECT
             company_id,
@@ -439,12 +455,12 @@ BEGIN
         WHERE v_keeps_history
             AND NOT EXISTS (SELECT 1 FROM unfit)
     ),
-    detail_total AS (
+    unattributed AS (
         SELECT
-            coalesce(sum(aum), 0) AS aum,
-            coalesce(sum(aum) FILTER (WHERE aum < 0), 0) AS negative_aum,
-            sum(rows_of_other_days) AS rows_of_other_days
-        FROM detail
+            coalesce(sum(detail_aum), 0) AS aum,
+            coalesce(sum(detail_aum) FILTER (WHERE detail_aum < 0), 0) AS negative_aum
+        FROM compared
+        WHERE NOT is_supported
     ),
     -- Counted only where nobody has counted it yet.
     baseline AS (
@@ -466,9 +482,9 @@ BEGIN
     )
     SELECT
         count(*) AS total,
-        count(*) FILTER (WHERE is_inserted) AS inserted,
+        count(*) FILTER (WHERE NOT is_stored) AS inserted,
         count(*) FILTER (WHERE is_updated) AS updated,
-        count(*) FILTER (WHERE NOT is_inserted AND NOT is_updated) AS unchanged,
+        count(*) FILTER (WHERE is_stored AND NOT is_updated) AS unchanged,
         (SELECT count(*) FROM unsupported WHERE is_stale) AS stale,
         (SELECT count(*) FROM unsupported WHERE is_stale AND is_updated) AS stale_updated,
         (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) AS stale_aum,
@@ -488,15 +504,13 @@ BEGIN
         (SELECT sum(aum_balance) FROM deleted) AS deleted_aum,
         coalesce(sum(aum_balance), 0.00) AS aum_total,
         coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) AS negative_aum,
-        coalesce(sum(attributed_aum), 0) AS attributed_aum,
-        coalesce(sum(attributed_aum) FILTER (WHERE attributed_aum < 0), 0) AS negative_attributed_aum,
         (SELECT to_jsonb(unfit) FROM unfit) AS unfit,
         -- For the judgement of the month: all of its detail, and what was there before. A sum of
         -- absolute amounts is the sum less twice the negative ones, which is quicker than abs().
-        (SELECT aum FROM detail_total) AS detail_aum,
-        (SELECT negative_aum FROM detail_total) AS negative_detail_aum,
+        (SELECT aum FROM unattributed) AS unattributed_aum,
+        (SELECT negative_aum FROM unattributed) AS negative_unattributed_aum,
         CASE
-            WHEN (SELECT rows_of_other_days > 0 FROM detail_total) THEN (
+            WHEN EXISTS (SELECT 1 FROM compared WHERE rows_of_other_days > 0) THEN (
                 SELECT jsonb_object_agg(as_of, row_count)
                 FROM (
                     SELECT
@@ -508,7 +522,7 @@ BEGIN
             )
         END AS detail_days,
         CASE
-            WHEN NOT EXISTS (SELECT 1 FROM detail) THEN EXISTS (
+            WHEN NOT EXISTS (SELECT 1 FROM compared WHERE rows_of_other_days IS NOT NULL) THEN EXISTS (
                 SELECT 1
                 FROM customer.fct_customer_business_monthly_status
                 WHERE aum_balance <> 0
@@ -523,10 +537,10 @@ BEGIN
     -- Only now are all tables locked that were read, partitions included.
     PERFORM customer.check_snapshot_sources_are_seen();
 
-    v_aum_unattributed := round(v_count.detail_aum - v_count.attributed_aum, 2);
+    v_aum_unattributed := round(v_count.unattributed_aum, 2);
 
     -- A single amount that is no number makes the sum none.
-    IF v_aum_unattributed IN ('NaN', 'Infinity', '-Infinity') THEN
+    IF v_count.aum_total + v_count.unattributed_aum IN ('NaN', 'Infinity', '-Infinity') THEN
         SELECT
             count(*) AS row_count,
             min(concat_ws(', product line ', coalesce(company_id, 'NULL'), product_line_code) COLLATE "C") AS example
@@ -589,8 +603,7 @@ BEGIN
             p_baseline_month => v_baseline_month,
             p_baseline_rows => v_baseline_rows,
             p_baseline_aum => v_baseline_aum,
-            p_detail_aum => v_count.detail_aum - 2 * v_count.negative_detail_aum,
-            p_attributed_aum => v_count.attributed_aum - 2 * v_count.negative_attributed_aum,
+            p_unattributed_aum => v_count.unattributed_aum - 2 * v_count.negative_unattributed_aum,
             p_detail_days => v_count.detail_days,
             p_has_stored_aum => v_count.has_stored_aum
         )

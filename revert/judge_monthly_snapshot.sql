@@ -2,6 +2,6 @@
 
 BEGIN;
 
-DROP FUNCTION IF EXISTS customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, numeric, jsonb, boolean);
+DROP FUNCTION IF EXISTS customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, jsonb, boolean);
 
 COMMIT;

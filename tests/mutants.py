@@ -129,7 +129,8 @@ is_error := p_has_stored_aum; | is_error := TRUE; | is_error := FALSE;
 v_is_baseline_large AND v_share < c_least_share | v_share < c_least_share | v_is_baseline_large
 v_is_baseline_large AND v_share < v_least_share | v_share < v_least_share
 abs(v_share - 1) > c_most_change #2 | v_share - 1 > c_most_change | 1 - v_share > c_most_change
-nullif(p_{baseline_rows baseline_aum detail_aum}, 0) | p_{}
+nullif(p_{baseline_rows baseline_aum}, 0) | p_{}
+nullif(p_absolute_aum + p_unattributed_aum, 0) | (p_absolute_aum + p_unattributed_aum) | p_absolute_aum | p_unattributed_aum
 nullif(p_baseline_rows, 0)::numeric | nullif(p_baseline_rows, 0)
 trunc(100 * {c_least_share v_least_share}) | 40
 RETURN NEXT; #5 |
@@ -147,15 +148,15 @@ DISTINCT ON (company_id COLLATE "C", product_line_code COLLATE "C", plan_code CO
 product_line_name COLLATE "C" AS product_line_name, is_strategic, is_existing FROM customer.source_contracts() WHERE NOT | product_line_name COLLATE "zh-x-icu" AS product_line_name, is_strategic, is_existing FROM customer.source_contracts() WHERE NOT
 coalesce(bool_or(is_{strategic existing}), FALSE) | bool_or(is_{}) | coalesce(bool_and(is_{}), FALSE)
 max(product_line_name) | min(product_line_name)
-FULL JOIN stored | LEFT JOIN stored | RIGHT JOIN stored
-coalesce(standing.{product_line_name is_strategic is_existing plan_count}, stored.{}) | coalesce(stored.{}, standing.{}) | standing.{}
+FULL JOIN {stored detail} | LEFT JOIN {} | RIGHT JOIN {}
+coalesce(sourced.{product_line_name is_strategic is_existing plan_count}, stored.{}) | coalesce(stored.{}, sourced.{}) | sourced.{}
 winning.company_id IS NOT NULL AND NOT known.is_existing | winning.company_id IS NOT NULL
-{winning churned}.company_id IS NOT NULL AS | detail.company_id IS NOT NULL AS
-coalesce(round(detail.aum, 2), 0.00) | coalesce(round(detail.aum, 1), 0.00) | coalesce(trunc(detail.aum, 2), 0.00)
-stored_aum_balance = 0 OR has_detail AS | has_detail AS | stored_aum_balance = 0 AS | TRUE AS
+{winning churned}.company_id IS NOT NULL AS | known.detail_aum IS NOT NULL AS
+coalesce(round(sourced.aum, 2), 0.00) | coalesce(round(sourced.aum, 1), 0.00) | coalesce(trunc(sourced.aum, 2), 0.00)
+stored_aum_balance = 0 OR rows_of_other_days IS NOT NULL AS | rows_of_other_days IS NOT NULL AS | stored_aum_balance = 0 AS | TRUE AS
 covering.company_id IS NOT NULL AND has_its_aum AS | has_its_aum AS | covering.company_id IS NOT NULL AS
 WHERE is_stale AND is_updated #2 | WHERE is_updated
-(is_inserted OR is_updated) | is_inserted | is_updated
+(NOT is_stored OR is_updated) | NOT is_stored | is_updated
 length(product_line_code) <= 20 | TRUE
 FROM changed WHERE NOT EXISTS (SELECT 1 FROM unfit) | FROM changed
 IN ('NaN', 'Infinity', '-Infinity') #2 | IN ('Infinity', '-Infinity') | IN ('NaN', '-Infinity') | IN ('NaN', 'Infinity')
@@ -167,6 +168,8 @@ WHERE NOT unsupported.is_stale | WHERE TRUE
 WHERE aum_balance <> 0 | | WHERE aum_balance > 0 | WHERE aum_balance <> 0 AND snapshot_month = v_month
 sum(abs(aum_balance)) | sum(aum_balance)
 FROM compared WHERE is_supported; | FROM compared;
+AND is_stored ), |),
+WHERE NOT is_supported ), | ),
 v_control.last_log_id IS NOT NULL OR | FALSE OR | TRUE OR
 pg_trigger_depth()) WHERE snapshot_month = v_month | pg_trigger_depth() + 1) WHERE snapshot_month = v_month | 0) WHERE FALSE
 FALSE AS is_deleted FROM changed | FALSE AS is_deleted FROM changed WHERE FALSE | FALSE AS is_deleted FROM compared
@@ -177,13 +180,14 @@ v_count.total + v_count.stale, | v_count.total,
 v_count.aum_total + v_count.stale_aum, | v_count.aum_total,
 greatest(last_log_id, v_log_id) | v_log_id | greatest(last_log_id, 0)
 , writer = v_control.writer WHERE | WHERE | , writer = NULL WHERE
-round(v_count.detail_aum - v_count.attributed_aum, 2) | round(v_count.detail_aum, 2) | round(v_count.detail_aum - v_count.attributed_aum, 1)
+round(v_count.unattributed_aum, 2) | round(v_count.unattributed_aum, 1)
+v_count.aum_total + v_count.unattributed_aum IN | v_count.aum_total IN | v_count.unattributed_aum IN
 v_is_as_of AND v_count.total = 0 | v_count.total = 0
 + v_count.stale_updated; | ;
 v_count.aum_total - 2 * v_count.negative_aum | v_count.aum_total
 v_baseline_{rows aum} := v_count.baseline_{}; |
 p_rows => v_count.total | p_rows => v_upserted
-p_{detail attributed}_aum => v_count.{}_aum - 2 * v_count.negative_{}_aum | p_{}_aum => v_count.{}_aum
+p_unattributed_aum => v_count.unattributed_aum - 2 * v_count.negative_unattributed_aum | p_unattributed_aum => v_count.unattributed_aum
 v_finding.is_error AND NOT v_accepts_implausible | v_finding.is_error
 v_is_accepted OR v_finding.is_error | v_finding.is_error | TRUE | FALSE
 v_count.deleted > 0 AND p_operation = 'refresh' | v_count.deleted > 0 | FALSE

@@ -3,8 +3,8 @@
 BEGIN;
 
 CALL customer.verify_function(
-    'customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, numeric, jsonb, boolean)',
-    'e6d7c35be5d6a7f66165c27c78d926676958563abb79bed8024004aa902c578e',
+    'customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, jsonb, boolean)',
+    '81b60f99cc95d7d65a6133b2fbaff9d5d937188de4d28542de4f5cc27acfc3ab',
     'judge_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '6a6e9384638f9c060d5b70dd1203e99a9bf98a8c3f056f759c77f5281560d2f3',
+    '7f4ff7619cc0054d7efe14ba38b7b3737b5c85b80dfcf61707b1d6e2f7d5942f',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -104,7 +104,7 @@ FUNCTIONS = """
     baseline_month_of(date) check_snapshot_sources() check_snapshot_sources_are_seen()
     close_snapshot_month(date,text) customer_names() discard_snapshot_month(date,text)
     for_client(text)
-    judge_monthly_snapshot(date,bigint,numeric,date,bigint,numeric,numeric,numeric,jsonb,boolean)
+    judge_monthly_snapshot(date,bigint,numeric,date,bigint,numeric,numeric,jsonb,boolean)
     lock_open_snapshot_month(date) lock_snapshot_month(date) missing_snapshot_sources()
     monthly_status_as_at(date,bigint) next_log_id(bigint) product_line_names()
     published_changes(date)

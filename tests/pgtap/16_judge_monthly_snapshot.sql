@@ -61,14 +61,14 @@ AS $$
     SELECT finding.*
     FROM jsonb_to_record(
         '{"rows": 100, "aum": 1000, "baseline_month": "2026-01-31", "baseline_rows": 100, "baseline_aum": 1000,
-          "detail_aum": 1000, "attributed_aum": 1000}' || p_given
+          "unattributed_aum": 0}' || p_given
     ) AS given (
         rows bigint, aum numeric, baseline_month date, baseline_rows bigint, baseline_aum numeric,
-        detail_aum numeric, attributed_aum numeric, detail_days jsonb, has_stored_aum boolean
+        unattributed_aum numeric, detail_days jsonb, has_stored_aum boolean
     )
     CROSS JOIN LATERAL customer.judge_monthly_snapshot(
         '2026-01-31', given.rows, given.aum, given.baseline_month, given.baseline_rows, given.baseline_aum,
-        given.detail_aum, given.attributed_aum, given.detail_days, given.has_stored_aum
+        given.unattributed_aum, given.detail_days, given.has_stored_aum
     ) WITH ORDINALITY AS finding (code, is_error, message, hint, number)
 $$;
 
@@ -117,20 +117,20 @@ FROM (VALUES
     ('{"baseline_rows": 0, "baseline_aum": 0, "rows": 5, "aum": 5}', NULL),
     ('{"baseline_aum": 0, "aum": 5}', NULL),
     -- No detail; nothing more is said of the AUM then.
-    ('{"has_stored_aum": true, "aum": 0, "detail_aum": 0, "attributed_aum": 0}', 'no_aum_detail!'),
-    ('{"has_stored_aum": false, "aum": 0, "detail_aum": 0, "attributed_aum": 0}', 'no_aum_detail'),
-    ('{"has_stored_aum": true, "aum": 0, "detail_aum": 0, "attributed_aum": 0, "baseline_rows": 99, "rows": 99}', 'no_aum_detail!'),
-    ('{"has_stored_aum": true, "aum": 0, "detail_aum": 0, "attributed_aum": 0, "rows": 49}', 'no_aum_detail! rows_differ!'),
+    ('{"has_stored_aum": true, "aum": 0}', 'no_aum_detail!'),
+    ('{"has_stored_aum": false, "aum": 0}', 'no_aum_detail'),
+    ('{"has_stored_aum": true, "aum": 0, "baseline_rows": 99, "rows": 99}', 'no_aum_detail!'),
+    ('{"has_stored_aum": true, "aum": 0, "rows": 49}', 'no_aum_detail! rows_differ!'),
     -- AUM that no row carries.
-    ('{"attributed_aum": 900}', NULL),
-    ('{"attributed_aum": 899.99}', 'aum_unattributed'),
-    ('{"attributed_aum": 0}', 'aum_unattributed'),
-    ('{"detail_aum": 0, "attributed_aum": 0}', NULL),
+    ('{"aum": 900, "unattributed_aum": 100}', NULL),
+    ('{"aum": 900, "unattributed_aum": 100.01}', 'aum_unattributed'),
+    ('{"aum": 0, "baseline_aum": 0, "unattributed_aum": 1}', 'aum_unattributed'),
+    ('{"aum": 0, "baseline_aum": 0}', NULL),
     -- Days.
     ('{"detail_days": {"2026-01-31": 7}}', NULL),
     ('{"detail_days": {"2026-01-01": 7, "2026-01-31": 7}}', 'several_month_dates'),
     -- All at once.
-    ('{"rows": 49, "aum": 499, "attributed_aum": 499, "detail_days": {"2026-01-01": 7, "2026-01-31": 7, "2026-01-15": 7}}',
+    ('{"rows": 49, "aum": 499, "unattributed_aum": 56, "detail_days": {"2026-01-01": 7, "2026-01-31": 7, "2026-01-15": 7}}',
         'rows_differ! aum_differs! aum_unattributed several_month_dates')
 ) AS example (given, found);
 
@@ -163,8 +163,8 @@ FROM (VALUES
     ('{"aum": 1999.99}',
         'the AUM of 2026-01-31 is 1999.99 yuan (sum of absolute amounts), which is 200.0 % of the 1000 when the month was last written',
         'Look whether the AUM of the month is loaded twice, or was loaded in part before.'),
-    ('{"detail_aum": 1000.005, "attributed_aum": 800}',
-        '20.0 % of the AUM of 2026-01-31 is unattributed, because no contract supports it (200.01 of 1000.01 yuan, sums of absolute amounts)',
+    ('{"aum": 900, "unattributed_aum": 200.005}',
+        '18.2 % of the AUM of 2026-01-31 is unattributed, because no contract supports it (200.01 of 1100.01 yuan, sums of absolute amounts)',
         'Look whether its customers are resolved and, for a month gone by, whether the contracts reach back '
             'that far. What stale rows carry is part of it.'),
     ('{"detail_days": {"2026-01-31": 7, "2026-01-01": 12}}',

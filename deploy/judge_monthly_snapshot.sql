@@ -110,8 +110,8 @@ BEGIN
         code := 'aum_unattributed';
         is_error := FALSE;
         message := format(
-            '%s %% of the AUM of %s is unattributed, because no contract supports it (%s of %s yuan, sums of absolute amounts)',
-            round(100 * v_share, 1), v_label, round(p_unattributed_aum, 2), round(p_absolute_aum + p_unattributed_aum, 2)
+            '%s %% of the AUM of %s is unattributed, because no contract supports it (%s yuan, beside %s in its rows, sums of absolute amounts)',
+            round(100 * v_share, 1), v_label, round(p_unattributed_aum, 2), p_absolute_aum
         );
         hint := 'Look whether its customers are resolved and, for a month gone by, whether the contracts reach back that far. '
             'What stale rows carry is part of it.';

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, jsonb, boolean)',
-    '81b60f99cc95d7d65a6133b2fbaff9d5d937188de4d28542de4f5cc27acfc3ab',
+    'd773de3a96bbac9d8ef33185f18b80d604c550868e7971cac93d6eca96d4f9f5',
     'judge_monthly_snapshot',
     p_is_internal => TRUE
 );

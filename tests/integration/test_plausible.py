@@ -91,8 +91,8 @@ def aum_differs(aum: str, per_cent: str, month: date = JANUARY) -> str:
     return f"the AUM of {month} is {aum} yuan (sum of absolute amounts), which is {share}"
 
 
-def unattributed(aum: str, per_cent: str, month: date) -> str:
-    part = f"{aum} of 1900477360749.03 yuan, sums of absolute amounts"
+def unattributed(aum: str, stored: str, per_cent: str, month: date) -> str:
+    part = f"{aum} yuan, beside {stored} in its rows, sums of absolute amounts"
     share = f"{per_cent} % of the AUM of {month}"
     return f"{share} is unattributed, because no contract supports it ({part})"
 
@@ -221,12 +221,14 @@ WRITTEN = {
         {
             "rows_differ": rows_differ(16617, "85.1", FEBRUARY),
             "aum_differs": aum_differs("1583106954515.03", "85.8", FEBRUARY),
-            "aum_unattributed": unattributed("317370406237.68", "16.7", FEBRUARY),
+            "aum_unattributed": unattributed(
+                "317370406237.68", "1583106954515.03", "16.7", FEBRUARY
+            ),
         },
     ),
     "contracts: begin long after, thirteen months before a stored month": Case(
         load(day="2024-11-01") + BEGIN_IN_2025,
-        {"aum_unattributed": unattributed("1163091586058.05", "61.2", LONG_AGO)},
+        {"aum_unattributed": unattributed("1163091586058.05", "737385774695.58", "61.2", LONG_AGO)},
         call="restate",
         month=LONG_AGO,
     ),

@@ -1,4 +1,4 @@
-"""An upgrade, rehearsed: a release is reworked, deployed over stored months, and reverted."""
+"""An upgrade, rehearsed: the newest release, what came since and what may come, and back."""
 
 import re
 import shutil
@@ -23,15 +23,28 @@ from support import (
 
 pytestmark = pytest.mark.distribution
 
-TAG = "rehearsed"
 MAINTAINERS = {"SQITCH_FULLNAME": "Maintainers", "SQITCH_EMAIL": "maintainers@example.org"}
 
 
 class Project:
-    """The project in a git repository of its own, tagged as a release."""
+    """The project in a git repository of its own, at a release."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def tag(self) -> str:
+        """The newest."""
+        return re.findall(r"(?m)^@(\S+)", (self.folder / "sqitch.plan").read_text("utf-8"))[-1]
+
+    def take_what_is_here(self) -> None:
+        """And tag it, unless it is a release, so that it can be reworked."""
+        hidden = shutil.ignore_patterns(".*", "tests", "__pycache__")
+        shutil.copytree(PROJECT, self.folder, ignore=hidden, dirs_exist_ok=True)
+        plan = self.folder / "sqitch.plan"
+        if not (text := plan.read_text("utf-8")).splitlines()[-1].startswith("@"):
+            rehearsed = "@rehearsed 2026-11-27T00:00:00Z Maintainers <maintainers@example.org>\n"
+            plan.write_text(text + rehearsed, "utf-8")
 
     def git(self, *arguments: str) -> None:
         who = ("-c", "user.name=Maintainers", "-c", "user.email=maintainers@example.org")
@@ -54,16 +67,17 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path) -> Project:
-    for name in ("deploy", "revert", "verify", "scripts"):
-        shutil.copytree(PROJECT / name, tmp_path / name)
-    shutil.copy(PROJECT / "sqitch.plan", tmp_path)
-    shutil.copy(PROJECT / "sqitch.conf", tmp_path)
-    project = Project(tmp_path)
-    succeed(project.sqitch("tag", TAG, "--note", "Rehearsed."))
+    """The newest release, as its commit has it; before there is one, what is here."""
+    project = Project(tmp_path / "project")
+    if commits := re.findall(r" \((\w+)\)", succeed(run(PROJECT / "scripts/released"))):
+        succeed(run("git", "archive", f"--output={tmp_path}/release.zip", commits[-1]))
+        shutil.unpack_archive(tmp_path / "release.zip", project.folder)
+        shutil.copytree(PROJECT / "scripts", project.folder / "scripts", dirs_exist_ok=True)
+    else:
+        project.take_what_is_here()
     project.git("init", "--quiet")
     project.git("add", ".")
     project.git("commit", "--quiet", "--message", "Release")
-    project.git("tag", TAG)
     return project
 
 
@@ -90,7 +104,8 @@ GRANT_AGAIN = "SELECT :'grants' \\gexec\n\n"
 
 
 def rework(project: Project) -> None:
-    """A function, a function with triggers, a view that is dropped, a comment on the table."""
+    """A function, a function with triggers, a view that is dropped, a comment; and a column."""
+    tag = project.tag
     for change in (
         "write_monthly_snapshot",
         "guard_closed_months",
@@ -99,7 +114,7 @@ def rework(project: Project) -> None:
     ):
         succeed(project.sqitch("rework", change, "--note", "Reworked."))
         # What Sqitch writes: the way back is to deploy what was there.
-        old = project.folder / "deploy" / f"{change}@{TAG}.sql"
+        old = project.folder / "deploy" / f"{change}@{tag}.sql"
         assert (project.folder / "revert" / f"{change}.sql").read_bytes() == old.read_bytes()
 
     for change in ("write_monthly_snapshot", "guard_closed_months"):
@@ -114,6 +129,10 @@ def rework(project: Project) -> None:
         project.edit(path, "COMMIT;", GRANT_AGAIN + "COMMIT;")
     revoke = ";\n\nCALL customer.revoke_default_grants"
     project.edit("deploy/monthly_status_trend.sql", revoke, "\nOFFSET 0" + revoke)
+
+    succeed(project.sqitch("add", "remark", "--note", "A column."))
+    for folder, action in (("deploy", "ADD remark text"), ("revert", "DROP remark")):
+        project.edit(f"{folder}/remark.sql", "-- XXX .*", f"ALTER TABLE {FACT} {action};")
 
 
 def bring_verify_up_to_date(project: Project, database: str, change: str) -> None:
@@ -145,11 +164,14 @@ def test_upgrade_and_its_way_back_keep_rows_grants_and_closed_months(
 
     def state() -> tuple:
         with psycopg.connect(dbname=database) as connection:
-            return schema_objects(database), stored(connection)
+            written = {name: [row[1:] for row in rows] for name, rows in stored(connection).items()}
+            return schema_objects(database), written
 
     released, months = state()
+    tag = project.tag
 
     # An upgrade that fails half-way: its verify script expects what was there before.
+    project.take_what_is_here()
     rework(project)
     assert "write_monthly_snapshot" in fail(project.sqitch("deploy", *target))
     assert state() == (released, months)
@@ -158,24 +180,27 @@ def test_upgrade_and_its_way_back_keep_rows_grants_and_closed_months(
     spare = create_test_database(package_template)
     for change in ("write_monthly_snapshot", "guard_closed_months", "monthly_status_trend"):
         bring_verify_up_to_date(project, spare, change)
-    succeed(project.check())
     succeed(project.sqitch("deploy", *target))
     assert "Verify successful" in succeed(project.sqitch("verify", *target))
     upgraded, months_now = state()
     assert months_now == months
-    assert {name for name, _ in upgraded.items() ^ released.items()} == {
+    assert {item for item in released.items() if "ACL " in item[0]} <= upgraded.items()
+    new = upgraded.items() ^ schema_objects(package_template).items()
+    assert {name for name, _ in new if "ACL " not in name} == {
         "FUNCTION customer.guard_closed_months()",
         "FUNCTION customer.write_monthly_snapshot(date, text, text)",
         f"COMMENT customer.TABLE {FACT.partition('.')[2]}",
+        f"TABLE {FACT}",
         f"VIEW {VIEW}",
     }
     with psycopg.connect(dbname=database) as connection:
         connection.execute(f"SET ROLE {role}; SELECT FROM {VIEW}; RESET ROLE")
+        connection.execute("SELECT customer.refresh_monthly_snapshot('2026-02-28')")
         with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="is closed"):
             connection.execute(f"DELETE FROM {FACT}")
 
     # Back to the release. Of what was reworked, only the release itself verifies all.
-    succeed(project.sqitch("revert", "-y", "--to", f"@{TAG}", *target))
+    succeed(project.sqitch("revert", "-y", "--to", f"@{tag}", *target))
     assert state() == (released, months)
     project.git("stash", "--include-untracked")
     assert "Verify successful" in succeed(project.sqitch("verify", *target))
@@ -203,24 +228,35 @@ def test_upgrade_and_its_way_back_keep_rows_grants_and_closed_months(
 
 
 def test_released_changes_are_reworked_and_not_edited(project):
+    tag = project.tag
     rework(project)
-    assert f"All is as released with {TAG}" in succeed(project.check())
+    assert f" {tag} (" in succeed(project.check())
 
     edited = (
-        "sqitch.plan",
         "deploy/close_snapshot_month.sql",
-        f"deploy/write_monthly_snapshot@{TAG}.sql",
+        f"deploy/write_monthly_snapshot@{tag}.sql",
         "revert/reopen_snapshot_month.sql",
+        "sqitch.plan",
         "verify/post_etl_hook.sql",
     )
     for path in edited:
         project.edit(path, "Snapshot Maintainers|BEGIN;", "edited")
-    assert f"not as released with {TAG}: {' '.join(edited)}. A" in fail(project.check())
+    assert f"not as released: {' '.join(edited)}. A" in fail(project.check())
+    # Nor by another release, nor by git's tag.
+    succeed(project.sqitch("tag", "next", "--note", "Rehearsed."))
+    project.git("commit", "--quiet", "--all", "--message", "Next")
+    assert f"not as released: {' '.join(edited)}. A" in fail(project.check())
+    project.git("tag", tag)
+    assert f"git's tag {tag} is not what commit " in fail(project.check())
 
 
-def test_release_is_what_gits_tag_of_the_same_name_has(project):
-    project.git("tag", "--delete", TAG)
-    assert f"git fetch --depth=1 origin tag {TAG}" in fail(project.check())
+def test_what_was_released_is_in_gits_history(project, tmp_path):
+    project.git("commit", "--quiet", "--allow-empty", "--message", "Later")
+    shallow = Project(tmp_path / "shallow")
+    project.git("clone", "--quiet", "--depth=1", f"file://{project.folder}", str(shallow.folder))
+    assert "git fetch --unshallow" in fail(shallow.check())
 
-    project.edit("sqitch.plan", r"(?m)^@.*\n", "")
+    project.edit("sqitch.plan", "(?m)^@", "@next")
+    assert "no commit has the tag @next" in fail(project.check())
+    project.edit("sqitch.plan", "(?ms)^@.*", "")
     assert "Nothing is released yet" in succeed(project.check())

@@ -3,8 +3,8 @@
 -- requires: monthly_snapshot_control
 -- requires: monthly_snapshot_log
 -- requires: monthly_status_history
--- Makes nothing. It is the last change before a release, so that its revert comes first and
--- refuses, while months are stored, before anything has been taken away.
+-- Makes nothing. It is the last change of the first release, so that its revert comes before the
+-- others' and refuses, while months are stored, before anything of them has been taken away.
 
 BEGIN;
 COMMIT;

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import support
 from support import ALEMBIC_TABLE, PROJECT, changes, fail, psql, run, schema_dump, succeed
-from test_upgrade import MAINTAINERS, Project, bring_verify_up_to_date
+from test_upgrade import MAINTAINERS, NOT_SHIPPED, Project, bring_verify_up_to_date
 
 pytestmark = pytest.mark.distribution
 
@@ -121,8 +121,7 @@ def test_owner_installs_it_and_sqitch_takes_over(
 def test_later_release_deploys_what_is_new_and_an_earlier_one_is_refused(
     tmp_path, create_test_database, source_template, package_template
 ):
-    ignored = shutil.ignore_patterns(".*", "tests", "__pycache__")
-    project = Project(shutil.copytree(PROJECT, tmp_path / "project", ignore=ignored))
+    project = Project(shutil.copytree(PROJECT, tmp_path / "project", ignore=NOT_SHIPPED))
     spare = create_test_database(package_template)
     for version in ("98.0.0", "99.0.0-dev", "99.0.0"):
         if version == "99.0.0-dev":

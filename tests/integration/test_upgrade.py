@@ -236,8 +236,12 @@ def test_released_changes_are_reworked_and_not_edited(project):
 def test_what_was_released_is_in_gits_history(project, tmp_path):
     project.git("commit", "--quiet", "--allow-empty", "--message", "Later")
     shallow = Project(tmp_path / "shallow")
-    project.git("clone", "--quiet", "--depth=1", f"file://{project.folder}", str(shallow.folder))
+    origin = f"file://{project.folder}"
+    project.git("clone", "--quiet", "--depth=1", origin, str(shallow.folder))
+    shallow.git("remote", "remove", "origin")
     assert "git fetch --unshallow" in fail(shallow.check())
+    shallow.git("remote", "add", "origin", origin)
+    assert f" {project.tag} (" in succeed(shallow.check())
 
     project.edit("sqitch.plan", "(?m)^@", "@next")
     assert "no commit has the tag @next" in fail(project.check())

@@ -840,7 +840,7 @@ BEGIN
         JOIN customer.source_columns() AS deployed
             ON deployed.type_name <> found.type_names[deployed.position];
     EXCEPTION
-        -- The last where Citus was installed since.
+        -- The last where Citus was installed since, and spread a table.
         WHEN undefined_table OR undefined_column OR feature_not_supported THEN
             SELECT
                 (array_agg(deployed.source ORDER BY deployed.position))[1],
@@ -852,7 +852,7 @@ BEGIN
                         END,
                         E'\n    '
                     ),
-                    sqlerrm
+                    'one of them is spread over a Citus cluster: ' || sqlerrm
                 )
             INTO v_source, v_problems
             FROM customer.source_columns() AS deployed
@@ -874,9 +874,12 @@ BEGIN
             USING
                 ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = format(
-                    'As the owner of the package, look at them again: "psql -d %s -f deploy/sources.sql". '
-                    'If a table has another name now, say so: "psql -d %s -v %s=SCHEMA.TABLE -f deploy/sources.sql".',
-                    current_database(), current_database(), v_source
+                    'As the owner of the package, look at them again: "psql -d %1$s -f deploy/sources.sql".'
+                    || CASE
+                        WHEN v_source IS NULL THEN ''
+                        ELSE ' If a table has another name now, say so: "psql -d %1$s -v %2$s=SCHEMA.TABLE -f deploy/sources.sql".'
+                    END,
+                    current_database(), v_source
                 );
     END IF;
 END
@@ -1379,44 +1382,51 @@ COMMENT ON FUNCTION customer.source_control_totals(date, date, date) IS
 
 -- --- On a Citus cluster ---------------------------------------------------------------------
 
--- Citus plans no statement that a function over its tables was inlined into. Where it is installed, the
--- functions above become statements of their own, which go to the workers with their arguments.
-DO $$
-DECLARE
-    v_statement text;
+-- Citus looks through a statement for its tables before PostgreSQL inlines a function over them, and
+-- refuses the statement where it comes upon them afterwards; a SQL function that is not inlined, it refuses
+-- for its parameters. Where Citus is installed, the functions above therefore become PL/pgSQL: statements
+-- of their own, which go to the workers with the values of their arguments.
+SELECT format(
+    $create$
+CREATE OR REPLACE FUNCTION customer.%I(%s)
+RETURNS %s
+LANGUAGE plpgsql
+STABLE
+AS %L
+    $create$,
+    proname,
+    pg_get_function_arguments(pg_proc.oid),
+    pg_get_function_result(pg_proc.oid),
+    format(
+        $body$
+#variable_conflict use_column
 BEGIN
-    FOR v_statement IN
-        SELECT format(
-            'CREATE OR REPLACE FUNCTION customer.%I(%s) RETURNS %s LANGUAGE plpgsql STABLE AS %L',
-            proname,
-            pg_get_function_arguments(pg_proc.oid),
-            pg_get_function_result(pg_proc.oid),
-            format(
-                E'\n#variable_conflict use_column\nBEGIN\n    RETURN QUERY\n    SELECT %s\n    FROM (%s) AS source (%s);\nEND\n',
-                expressions, prosrc, names
-            )
-        )
-        FROM pg_proc
-        JOIN pg_language
-            ON pg_language.oid = prolang
-        CROSS JOIN LATERAL (
-            SELECT
-                string_agg(format('source.%I::%s', name, type::regtype), ', ' ORDER BY position) AS expressions,
-                string_agg(quote_ident(name), ', ' ORDER BY position) AS names
-            FROM unnest(proargnames, proallargtypes, proargmodes) WITH ORDINALITY AS argument (name, type, mode, position)
-            WHERE mode = 't'
-        ) AS result_column
-        WHERE pronamespace = 'customer'::regnamespace
-            AND starts_with(proname, 'source_')
-            AND lanname = 'sql'
-            -- Not customer.source_columns(), which reads no table.
-            AND provolatile = 's'
-            AND EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')
-    LOOP
-        EXECUTE v_statement;
-    END LOOP;
+    RETURN QUERY
+    SELECT %s
+    FROM (%s) AS source (%s);
 END
-$$;
+$body$,
+        expressions, prosrc, names
+    )
+)
+FROM pg_proc
+JOIN pg_language
+    ON pg_language.oid = prolang
+    AND lanname = 'sql'
+-- PL/pgSQL casts nothing to the type of the result.
+CROSS JOIN LATERAL (
+    SELECT
+        string_agg(format('source.%I::%s', name, type::regtype), ', ' ORDER BY position) AS expressions,
+        string_agg(quote_ident(name), ', ' ORDER BY position) AS names
+    FROM unnest(proargnames, proallargtypes, proargmodes) WITH ORDINALITY AS argument (name, type, mode, position)
+    WHERE mode = 't'
+) AS result_column
+WHERE pronamespace = 'customer'::regnamespace
+    AND starts_with(proname, 'source_')
+    -- Not customer.source_columns(), which reads no table.
+    AND provolatile = 's'
+    AND EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'citus')
+\gexec
 
 -- A view may read further tables with its reader's rights, and row security may hide rows:
 -- what a load would stumble over later is found by reading once, for no rows.

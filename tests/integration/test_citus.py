@@ -18,7 +18,7 @@ CLUSTER = os.environ.get("SNAPSHOT_TEST_CITUS")
 DECEMBER, JANUARY = date(2025, 12, 31), date(2026, 1, 31)
 # What no two runs have in common.
 TIMES = ["updated_at", "started_at", "finished_at", "last_changed_at", "closed_at", "invoked_by"]
-SPREAD = ('business."规模明细"', 'customer."当年中标"', 'customer."当年流失"')
+BY_ID, BY_REFERENCE = "create_distributed_table('{}', 'id')", "create_reference_table('{}')"
 LATE = (
     """
     UPDATE business."规模明细" SET "期末资产规模" = "期末资产规模" + 1
@@ -83,13 +83,16 @@ def test_where_citus_is_installed_no_reader_is_inlined(database, connection):
 
 
 @pytest.fixture
-def cluster() -> Iterator[str]:
+def cluster(request) -> Iterator[str]:
+    """The platform's database on the coordinator, its AUM detail spread as the parameter says."""
     if not CLUSTER:
         pytest.skip("no cluster: SNAPSHOT_TEST_CITUS is not set")
-    distribute = [f"SELECT create_distributed_table('{table}', 'id')" for table in SPREAD]
     for file in ("source_system", "sample_data"):
         succeed(psql(CLUSTER, "-v", "months=2", "-f", f"sql/demo/{file}.sql"))
-    succeed(psql(CLUSTER, "-c", ";".join(distribute)))
+    spread = [BY_ID.format('customer."当年中标"'), BY_ID.format('customer."当年流失"')]
+    if request.param:
+        spread.append(request.param.format('business."规模明细"'))
+    succeed(psql(CLUSTER, "-c", "SELECT " + ", ".join(spread)))
     yield CLUSTER
     drop = "DROP SCHEMA customer, business, mapping CASCADE"
     succeed(psql(CLUSTER, "-c", drop, PGOPTIONS="-c client_min_messages=error"))
@@ -115,17 +118,20 @@ def state(connection: psycopg.Connection) -> dict[str, list[tuple]]:
 STEPS = (
     *(("refresh", DECEMBER), ("refresh", JANUARY), ("refresh", JANUARY), ("restate", DECEMBER)),
     *(("close", DECEMBER), ("refresh", DECEMBER), ("update", DECEMBER), ("truncate", DECEMBER)),
-    *(("update", JANUARY), ("late", JANUARY), ("hook", JANUARY), ("merge", JANUARY)),
-    *(("reopen", DECEMBER), ("discard", DECEMBER), ("hook", DECEMBER), ("restate", JANUARY)),
-    ("close", JANUARY),
+    *(("update", JANUARY), ("load", JANUARY), ("merge", JANUARY), ("reopen", DECEMBER)),
+    *(("discard", DECEMBER), ("hook", DECEMBER), ("restate", JANUARY), ("close", JANUARY)),
 )
 MERGE = ("-v", "from=600000007", "-v", "into=600000008", "-v", "reason=why")
 
 
 def step(target: str, connection: psycopg.Connection, name: str, month: date):
     """What it returns, or the SQLSTATE of its error."""
-    if name == "late":
-        return [connection.execute(statement).rowcount for statement in LATE]
+    if name == "load":  # and the hook, in one transaction, which is taken back the first time
+        for is_tried in (True, False):
+            with connection.transaction(force_rollback=is_tried):
+                loaded = [connection.execute(statement).rowcount for statement in LATE]
+                result = do(connection, "hook", month)
+        return loaded, result
     if name == "merge":
         return succeed(psql(target, *MERGE, "-f", "sql/merge_customers.sql"))
     try:
@@ -134,6 +140,9 @@ def step(target: str, connection: psycopg.Connection, name: str, month: date):
         return error.sqlstate
 
 
+@pytest.mark.parametrize(
+    "cluster", [BY_ID, BY_REFERENCE, None], indirect=True, ids=["id", "reference", "local"]
+)
 def test_on_a_cluster_all_is_as_on_one_server(database, cluster, connection, tmp_path):
     succeed(psql(database, "-v", "months=2", "-f", "sql/demo/sample_data.sql"))
     succeed(run("scripts/bundle", tmp_path / "release"))
@@ -147,3 +156,18 @@ def test_on_a_cluster_all_is_as_on_one_server(database, cluster, connection, tmp
         assert state(coordinator) == state(connection)
 
     succeed(deploy_scripts(cluster, folders=("verify",)))
+
+
+@pytest.mark.parametrize("cluster", [BY_ID], indirect=True)
+def test_what_was_deployed_before_citus_says_what_mends_it(cluster, connection):
+    succeed(deploy_scripts(cluster, folders=("deploy",)))
+    inlined = connection.execute(READERS.replace("prosrc", "pg_get_functiondef(pg_proc.oid)"))
+
+    with psycopg.connect(cluster, autocommit=True) as coordinator:
+        for _, definition, _ in inlined:
+            coordinator.execute(definition)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="Citus") as refused:
+            do(coordinator, "refresh", JANUARY)
+        [file] = re.findall(r'"psql -d \S+ -f (\S+)"', refused.value.diag.message_hint)
+        succeed(psql(cluster, "-f", file))
+        assert do(coordinator, "refresh", JANUARY)["inserted"] == 19524

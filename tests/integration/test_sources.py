@@ -57,12 +57,6 @@ SECOND_GENERATION = """
 REVERT = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
 
 
-@pytest.fixture
-def source_database(create_test_database, source_template) -> str:
-    """A database of this test's own, with empty source tables and without the package."""
-    return create_test_database(source_template)
-
-
 def deploy_sources(database: str, *options: str) -> subprocess.CompletedProcess[str]:
     return psql(database, *options, "-f", "deploy/sources.sql")
 

@@ -548,7 +548,8 @@ def test_timeout_is_a_clear_error_and_leaves_nothing(session, connection, source
     holder, caller = session(), session()
     holder.execute(f"SELECT FROM {CONTROL} WHERE snapshot_month = %s FOR UPDATE", [JANUARY])
     Source(caller).contract("C9")
-    caller.execute(f"SET LOCAL {timeout} = '20ms'")
+    # Long enough to come to the lock, however busy the machine.
+    caller.execute(f"SET LOCAL {timeout} = '500ms'")
     notices = listen(caller)
 
     with pytest.raises(TIMEOUTS[timeout]) as caught:

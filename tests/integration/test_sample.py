@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 import unicodedata
 from datetime import date
 from decimal import Decimal
@@ -14,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.errors import ObjectNotInPrerequisiteState
 from psycopg.types.json import set_json_loads
-from support import SOURCES, forget_statistics, psql, refresh, restate, succeed, versions
+from support import SOURCES, busy, forget_statistics, psql, refresh, restate, succeed, versions
 
 DECEMBER = date(2025, 12, 31)
 JANUARY = date(2026, 1, 31)
@@ -132,7 +131,7 @@ def test_demo_shows_what_bi_reads_in_80_columns(connection, database):
 
 
 class Times(NamedTuple):
-    """Seconds."""
+    """Seconds at work."""
 
     first_fill: float
     rerun: float
@@ -142,43 +141,32 @@ def measure(connection: psycopg.Connection) -> Times:
     """How long a month takes that is not there yet, and then the same again."""
 
     def seconds() -> float:
-        started = time.perf_counter()
+        started = busy(connection)
         refresh(connection, JANUARY)
-        return time.perf_counter() - started
+        return busy(connection) - started
 
     # What takes longer than this is not slow, but hopeless.
-    connection.execute("SET LOCAL statement_timeout = '10s'")
+    connection.execute("SET LOCAL statement_timeout = '60s'")
     return Times(seconds(), seconds())
 
 
-def quickest(times: list[Times]) -> Times:
-    return Times(*map(min, zip(*times, strict=True)))
-
-
 def measure_rolled_back(connection: psycopg.Connection) -> Times:
-    """The quickest of two, each undone."""
-    times = []
-    for _ in range(2):
-        with connection.transaction(force_rollback=True):
-            times.append(measure(connection))
-    return quickest(times)
+    """The same, undone."""
+    with connection.transaction(force_rollback=True):
+        return measure(connection)
 
 
 def test_without_indexes_on_detail_it_takes_at_most_three_times_as_long(connection):
-    with_indexes, without_indexes = [], []
-    for _ in range(3):
-        with connection.transaction(force_rollback=True):
-            with_indexes.append(measure(connection))
-        with connection.transaction(force_rollback=True):
-            connection.execute('ALTER TABLE business."规模明细" DROP CONSTRAINT "规模明细_pkey"')
-            for (drop,) in connection.execute(
-                "SELECT format('DROP INDEX business.%I', indexname) FROM pg_indexes"
-                " WHERE tablename = '规模明细'"
-            ).fetchall():
-                connection.execute(drop)
-            without_indexes.append(measure(connection))
+    with_indexes = measure_rolled_back(connection)
+    connection.execute('ALTER TABLE business."规模明细" DROP CONSTRAINT "规模明细_pkey"')
+    for (drop,) in connection.execute(
+        "SELECT format('DROP INDEX business.%I', indexname) FROM pg_indexes"
+        " WHERE tablename = '规模明细'"
+    ).fetchall():
+        connection.execute(drop)
 
-    with_indexes, without_indexes = quickest(with_indexes), quickest(without_indexes)
+    without_indexes = measure_rolled_back(connection)
+
     assert without_indexes.first_fill <= 3 * with_indexes.first_fill
     assert without_indexes.rerun <= 3 * with_indexes.rerun
 

@@ -2,7 +2,6 @@
 
 import json
 import statistics
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,7 +12,7 @@ import oracle
 import psycopg
 import pytest
 from psycopg.types.json import set_json_loads
-from support import FACT, SOURCES, do, refresh, restate
+from support import FACT, SOURCES, busy, do, refresh, restate
 
 pytestmark = pytest.mark.distribution
 
@@ -34,9 +33,9 @@ def year(create_database, sample_template, took) -> Iterator[psycopg.Connection]
     """A connection to a database of this file's own, in which nothing is changed thereafter."""
 
     def clock(call: Callable, month: date) -> None:
-        started = time.perf_counter()
+        started = busy(connection)
         call(connection, month)
-        took[call.__name__].append(time.perf_counter() - started)
+        took[call.__name__].append(busy(connection) - started)
 
     with psycopg.connect(
         dbname=create_database(sample_template),
@@ -45,7 +44,7 @@ def year(create_database, sample_template, took) -> Iterator[psycopg.Connection]
     ) as connection:
         set_json_loads(EXACTLY, connection)
         for month in YEAR:
-            # In turns, so that what else the machine does slows both.
+            # In turns, so that both meet what has been written by then.
             if month.month % 2:
                 with connection.transaction(force_rollback=True):
                     clock(refresh, month)

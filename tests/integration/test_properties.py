@@ -6,7 +6,7 @@ example runs in one transaction that is rolled back.
     scripts/test -k properties                              800 examples, a minute or two
     HYPOTHESIS_PROFILE=thorough scripts/test -k properties  20 times as many, and other ones
                                                             each time
-    HYPOTHESIS_PROFILE=fewer                                a quarter of them, which scripts/test
+    HYPOTHESIS_PROFILE=fewer                                an eighth of them, which scripts/test
                                                             runs where another version runs all
 
 The examples of the default profile are always the same (derandomize): a red run is then due to
@@ -52,7 +52,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-FACTOR = {"thorough": 20, "default": 1, "fewer": 0.25}[PROFILE]
+FACTOR = {"thorough": 20, "default": 1, "fewer": 0.125}[PROFILE]
 
 # Hypothesis looks for the least example that fails for up to five minutes.
 pytestmark = pytest.mark.timeout(0 if PROFILE == "thorough" else 900)

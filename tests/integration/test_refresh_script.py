@@ -106,7 +106,7 @@ class Running:
 
     def end(self) -> subprocess.CompletedProcess[str]:
         """What it was once it has ended, which must be soon."""
-        status = self.process.wait(timeout=20)
+        status = self.process.wait(timeout=60)
         output, messages = self.output.read_text("utf-8"), self.messages.read_text("utf-8")
         return checked(subprocess.CompletedProcess([], status, output, messages))
 
@@ -168,7 +168,7 @@ def sessions(connection: psycopg.Connection) -> list[str | None]:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Return when it is true, which must be soon."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)

@@ -66,7 +66,7 @@ def source_template(create_database) -> str:
 def package_template(create_database, source_template) -> str:
     """A database with the package deployed over empty source tables, to copy."""
     name = create_database(source_template)
-    # Sqitch itself takes four times as long, as the tests of it find out.
+    # Sqitch takes twice as long to deploy it all by itself, which the tests of it have it do.
     succeed(deploy_scripts(name, folders=("deploy",)))
     succeed(sqitch(name, "deploy", "--log-only"))
     return name

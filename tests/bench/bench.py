@@ -1,69 +1,170 @@
 """The benchmark behind every figure that the README quotes; run it with scripts/bench.
 
-In each situation the contenders are measured by turns, round after round, so that a machine's
-drift hits all alike. A measurement is one transaction, rolled back, with the tables that it
-touched vacuumed before the next one: every contender finds the same state. JIT is off for all,
-as the package has it. The first round warms up, and checks that all contenders come to the same
-rows. With --against, the contenders are the package as it is here and as it is in another commit,
-each in a database of its own over the same sample, and what counts is the ratio within each pair.
+In each situation the package is measured beside what a user would do instead, by turns, round
+after round, so that a machine's drift hits all alike. A measurement is one transaction, rolled
+back, with the tables that it touched vacuumed before the next one: every contender finds the same
+state. The first round warms up, tells what memory a session that has just begun takes, and checks
+that all contenders come to the same. JIT is off, as the package has it, but for the views, which
+readers' sessions read with it. With --against, the contenders are the package as it is here and as
+it is in another commit, each in a database of its own over the same sample, and what counts is the
+ratio within each pair.
 """
 
 import argparse
 import os
+import re
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count
 from pathlib import Path
-from subprocess import PIPE, CalledProcessError, run
+from subprocess import PIPE, CalledProcessError, CompletedProcess, run
 from tempfile import TemporaryDirectory
 
 import psycopg
 import report
 from psycopg import sql
 from rich.console import Console
+from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY
 
 PROJECT = Path(__file__).resolve().parents[2]
-FACT = "customer.fct_customer_business_monthly_status"
-KEY = ("snapshot_month", "company_id", "product_line_code")
+KEY = "snapshot_month, company_id, product_line_code"
 VALUES = (
-    "product_line_name",
-    "is_strategic",
-    "is_existing",
-    "is_new",
-    "is_winning_this_year",
-    "is_churned_this_year",
-    "aum_balance",
-    "plan_count",
+    "product_line_name, is_strategic, is_existing, is_new, is_winning_this_year,"
+    " is_churned_this_year, aum_balance, plan_count"
 )
+COLUMNS = f"{KEY}, {VALUES}"
+DETAIL = 'business."规模明细"'
+SUMMARIES = (SUMMARY, CONTROL)
+progress = Console(stderr=True, highlight=False)
+
+
+# --- Contenders --------------------------------------------------------------
 
 
 def read(name: str) -> str:
     return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def month(name: str) -> str:
-    """The query of a file, with is_new, which follows from its other columns."""
-    query = read(name)
-    columns = ", ".join((*KEY, *VALUES))
+def month(query: str) -> str:
+    """A query with is_new, which follows from its other columns."""
     is_new = "is_winning_this_year AND NOT is_existing"
-    columns = columns.replace("is_new", f"{is_new} AS is_new")
+    columns = COLUMNS.replace("is_new", f"{is_new} AS is_new")
     return f"SELECT {columns} FROM ({query}) AS without_is_new"
 
 
-MONTH_QUERY = month("month_query")
-ROW_BY_ROW = (
-    f"INSERT INTO {FACT} SELECT *, CURRENT_TIMESTAMP FROM ({month('row_by_row')}) AS this_month"
-    f" ON CONFLICT ({', '.join(KEY)}) DO UPDATE SET "
-    + ", ".join(f"{column} = EXCLUDED.{column}" for column in (*VALUES, "updated_at"))
+def each(template: str, columns: str) -> str:
+    return ", ".join(template.format(column) for column in columns.split(", "))
+
+
+def both_ways(one: str, other: str) -> str:
+    """What only one of two queries gives."""
+    return f"({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})"
+
+
+MONTH_QUERY = month(read("month_query"))
+# The same by the contracts that covered the month's last day, and the events until then.
+AS_OF_QUERY = month(
+    read("month_query")
+    .replace("DATE '2027-01-01'", "DATE '2026-02-01'")
+    .replace("customer.customer_plan_contract", f"({read('contracts_as_of')}) AS as_of")
+    .replace("valid_to = DATE '9999-12-31'", "TRUE")
 )
+STORED = f"SELECT {COLUMNS} FROM {FACT} WHERE snapshot_month = '2026-01-31'"
+MONTH_THAT_COMPARES = f"""
+    SELECT count(*), sum(month.aum_balance), count(*) FILTER (
+        WHERE ({each("month.{}", VALUES)})
+            IS DISTINCT FROM ({each("stored.{}", VALUES)})
+    )
+    FROM ({MONTH_QUERY}) AS month
+    FULL JOIN ({STORED}) AS stored USING (company_id, product_line_code)
+"""
 PACKAGE = "SELECT customer.refresh_monthly_snapshot('2026-01-31')"
-RESTATE = "SELECT customer.restate_monthly_snapshot('2026-01-31', 'measured')"
-DETAIL = 'business."规模明细"'
-progress = Console(stderr=True, highlight=False)
+DELETE = f"DELETE FROM {FACT} WHERE snapshot_month = '2026-01-31'"
+CONTENDERS = {
+    "package": PACKAGE,
+    "row by row": f"INSERT INTO {FACT} SELECT *, CURRENT_TIMESTAMP"
+    f" FROM ({month(read('row_by_row'))}) AS this_month ON CONFLICT ({KEY}) DO UPDATE SET "
+    + each("{0} = EXCLUDED.{0}", f"{VALUES}, updated_at"),
+    "delete and insert": f"{DELETE}; INSERT INTO {FACT} {MONTH_QUERY}",
+    "materialized view": "REFRESH MATERIALIZED VIEW CONCURRENTLY month_view",
+    "floor": f"CREATE TEMPORARY TABLE month ON COMMIT DROP AS {MONTH_QUERY};"
+    " INSERT INTO floor SELECT *, CURRENT_TIMESTAMP FROM month"
+    " ORDER BY company_id, product_line_code",
+    "bare query that compares": MONTH_THAT_COMPARES,
+}
+# What is written by hand is logged and kept by the package's triggers. It is not here: the rivals
+# keep nothing, and it is they who are compared.
+NO_LOGGING = """
+    INSERT INTO customer.monthly_snapshot_control (snapshot_month, writer)
+    VALUES ('2026-01-31', concat_ws(' ', pg_current_xact_id(), 0))
+    ON CONFLICT (snapshot_month) DO UPDATE SET writer = EXCLUDED.writer
+"""
+# Where a contender's rows are, if not in the fact table.
+WRITES_TO = {"materialized view": "month_view", "floor": "floor", "copy and sha256": "copy"}
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What has happened before the contenders run, and the statements that each of them is."""
+
+    name: str
+    contenders: dict[str, str] = field(default_factory=lambda: CONTENDERS)
+    filled: bool | None = True  # the month is stored already; None: all is left as it is
+    changed_percent: int = 0  # of the month's rows, in AUM
+    new_session: bool = False  # the first that its session does
+    answer: str = ""  # of queries, which only read: the columns that all of them have alike
+
+
+def asked(
+    name: str, query: str, rival: str, rival_query: str, answer: str, *, filled: bool | None = None
+) -> Situation:
+    contenders = {"package": query, rival: rival_query}
+    return Situation(name, contenders, filled=filled, answer=answer)
+
+
+def of(situation: Situation, *names: str) -> Situation:
+    """With these contenders alone."""
+    return replace(situation, contenders={name: situation.contenders[name] for name in names})
+
+
+RE_RUN = ("package", "row by row", "delete and insert", "materialized view")
+SITUATIONS = (
+    of(Situation(report.FILL, filled=False), *RE_RUN[:3], "floor"),
+    of(Situation(report.SAME), *RE_RUN, "bare query that compares"),
+    of(Situation("re-run, new session", new_session=True), *RE_RUN[:2]),
+    of(Situation(report.ONE_PERCENT, changed_percent=1), *RE_RUN),
+    of(Situation(report.TWENTY_PERCENT, changed_percent=20), *RE_RUN),
+    Situation(
+        report.RESTATED,
+        {
+            "package": "SELECT customer.restate_monthly_snapshot('2026-01-31', 'measured')",
+            "delete and insert": f"{DELETE}; INSERT INTO {FACT} {AS_OF_QUERY}",
+        },
+        changed_percent=100,
+    ),
+)
+VALIDATION = asked(
+    "validation",
+    "SELECT coalesce(sum(violations), 0) AS wrong"
+    " FROM customer.validate_monthly_snapshot('2026-01-31')"
+    " WHERE severity IN ('error', 'drift') AND check_name <> 'verdict'",
+    "EXCEPT both ways",
+    f"WITH month AS ({MONTH_QUERY}), stored AS ({STORED}) SELECT count(*) AS wrong"
+    f" FROM ({both_ways('TABLE month', 'TABLE stored')}) AS difference",
+    "wrong",
+    filled=True,
+)
+CLOSE = Situation(
+    "close",
+    {
+        "package": "SELECT customer.close_snapshot_month('2026-01-31', 'measured')",
+        "copy and sha256": f"INSERT INTO copy {STORED};"
+        " SELECT sha256(convert_to(string_agg(copy::text, E'\\n' ORDER BY"
+        " company_id, product_line_code), 'UTF8')) FROM copy",
+    },
+)
 
 
 # --- Databases ---------------------------------------------------------------
@@ -82,192 +183,168 @@ class Variant:
 
     @property
     def label(self) -> str:
-        return ", ".join(
-            (
-                "platform's indexes" if self.indexes else "no index on 规模明细",
-                "fresh statistics" if self.analysed else "never analysed",
-                f"{self.other_months} other months",
-                f"{self.scale} × production size",
-            )
-        )
+        indexes = "platform's indexes" if self.indexes else "no index on 规模明细"
+        statistics = "fresh statistics" if self.analysed else "never analysed"
+        size = f"{self.other_months} other months, {self.scale} × production size"
+        return f"{indexes}, {statistics}, {size}"
+
+
+STATES = [Variant(), Variant(indexes=False), Variant(analysed=False), Variant(other_months=36)]
+SMALL = Variant(detail_months=1)
 
 
 @dataclass(frozen=True)
 class Database:
-    """Where a variant stands, and the two sessions that stay for as long as it is measured."""
+    """Where a variant stands, and a session beside those that are measured."""
 
     name: str
     variant: Variant
     session: psycopg.Connection
-    observer: psycopg.Connection
 
 
 def connect(database: str) -> psycopg.Connection:
     options = "-c client_min_messages=error -c jit=off"
-    return psycopg.connect(dbname=database, autocommit=True, options=options)
+    # A statement that was prepared would save its planning, from the sixth run on.
+    return psycopg.connect(
+        dbname=database, autocommit=True, options=options, prepare_threshold=None
+    )
 
 
-def create_database(name: str, *, template: str = "template1") -> None:
+@contextmanager
+def new_databases() -> Iterator[Callable[..., str]]:
+    """A function that copies a database; the copies are dropped at the end."""
+    names = []
     with connect("postgres") as server:
-        server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                sql.Identifier(name), sql.Identifier(template)
+
+        def create(template: str = "template1") -> str:
+            names.append(f"bench_{os.urandom(4).hex()}")
+            server.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                    sql.Identifier(names[-1]), sql.Identifier(template)
+                )
             )
-        )
+            return names[-1]
+
+        yield create
+        for name in names:
+            server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
-def create_sample(name: str, variant: Variant) -> None:
+def psql(database: str, folder: Path, files: list[str], variables: dict) -> CompletedProcess:
+    """Run scripts, without the warning of a superuser, who measures."""
+    return run(
+        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-o", os.devnull]
+        + [f"--set={name}={value}" for name, value in variables.items()]
+        + [f"--file={file}" for file in files],
+        cwd=folder,
+        env=os.environ | {"PGOPTIONS": "-c client_min_messages=error"},
+    )
+
+
+def load_sample(name: str, variant: Variant) -> str:
     """The sample, to copy with its statistics: each ANALYZE would draw other rows."""
     progress.print(f"  loading the sample at {variant.scale} × production size …")
-    create_database(name)
-    psql = ["psql", "-X", "-q", "-d", name]
-    for variable in (
-        "ON_ERROR_STOP=1",
-        f"scale={variant.scale}",
-        f"months={variant.detail_months}",
-        f"analyze={'on' if variant.analysed else 'off'}",
-    ):
-        psql += ["-v", variable]
-    for file in ("source_system", "sample_data"):
-        run([*psql, "-f", f"sql/demo/{file}.sql"], cwd=PROJECT, check=True)
+    files = [f"sql/demo/{file}.sql" for file in ("source_system", "sample_data")]
+    analyze = "on" if variant.analysed else "off"
+    size = {"scale": variant.scale, "months": variant.detail_months, "analyze": analyze}
+    psql(name, PROJECT, files, size).check_returncode()
+    return name
 
 
-def deploy(name: str, commit: str) -> None:
+def deploy(name: str, commit: str = "", *, adopt: bool = False) -> None:
     """Deploy the package as it is here or, without touching what is here, in a commit."""
     with TemporaryDirectory() as folder:
         if commit:
             archive = run(["git", "archive", commit], cwd=PROJECT, check=True, stdout=PIPE).stdout
             run(["tar", "-x", "-C", folder], input=archive, check=True)
-        command = ["sqitch", "deploy", "--quiet", f"db:pg:{name}"]
-        # Without the warning of a superuser, who measures.
-        environment = os.environ | {"PGOPTIONS": "-c client_min_messages=error"}
-        if run(command, cwd=folder if commit else PROJECT, env=environment).returncode:
+        folder = Path(folder if commit else PROJECT)
+        plan = (folder / "sqitch.plan").read_text(encoding="utf-8").splitlines()
+        changes = [line.split()[0] for line in plan if line and line[0] not in "%#@ "]
+        files = [f"deploy/{change}.sql" for change in changes]
+        if psql(name, folder, files, {"adopt": str(adopt).lower()}).returncode:
             raise SystemExit(
                 f"the package of {commit or 'this state'} cannot be deployed over the sample"
-                " of this state; what Sqitch says stands above"
+                " of this state; what psql says stands above"
             )
-
-
-numbers = count()  # of databases
 
 
 @contextmanager
 def databases_for(variants: list[Variant]) -> Iterator[list[Database]]:
     """A database for each variant, dropped at the end."""
-    names: list[str] = []
     samples: dict[Variant, str] = {}
-    with ExitStack() as sessions:
+    with new_databases() as create, ExitStack() as sessions:
         databases = []
         for variant in variants:
             sample = replace(variant, indexes=True, other_months=0, commit="")
             if sample not in samples:
-                names.append(f"bench_{next(numbers)}")
-                create_sample(names[-1], sample)
-                samples[sample] = names[-1]
-            names.append(f"bench_{next(numbers)}")
-            create_database(names[-1], template=samples[sample])
-            deploy(names[-1], variant.commit)
-            session, observer = (sessions.enter_context(connect(names[-1])) for _ in range(2))
-            set_up(session, variant)
-            databases.append(Database(names[-1], variant, session, observer))
+                samples[sample] = load_sample(create(), sample)
+            name = create(samples[sample])
+            deploy(name, variant.commit)
+            databases.append(set_up(name, variant, sessions))
         yield databases
-    with connect("postgres") as server:
-        for name in names:
-            server.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
 
 
-def set_up(session: psycopg.Connection, variant: Variant) -> None:
+def set_up(name: str, variant: Variant, sessions: ExitStack) -> Database:
     """Bring the sample into the state that the variant says, and make the contenders' objects."""
+    session = sessions.enter_context(connect(name))
     if not variant.indexes:
-        drop_detail_indexes(session)
-    # The other months: this one's rows, moved back month by month.
-    for age in range(variant.other_months, 0, -1):
-        session.execute(
-            f"INSERT INTO {FACT}"
-            f" SELECT (DATE '2026-02-01' - INTERVAL '{age} months')::date - 1,"
-            " company_id, product_line_code, product_line_name, is_strategic, is_existing,"
-            " is_new, is_winning_this_year, is_churned_this_year, aum_balance, plan_count,"
-            f" CURRENT_TIMESTAMP FROM ({MONTH_QUERY}) AS this_month"
-            " ORDER BY company_id, product_line_code"
+        session.execute(f'ALTER TABLE {DETAIL} DROP CONSTRAINT IF EXISTS "规模明细_pkey"')
+        execute_each(
+            session,
+            "SELECT format('DROP INDEX %s', indexrelid::regclass) FROM pg_index"
+            f" WHERE indrelid = '{DETAIL}'::regclass",
         )
+    if variant.other_months:
+        add_months(session, 1, variant.other_months, (FACT, *SUMMARIES))
     # The floor writes into an empty table with all that the fact table has.
     session.execute(f"CREATE TABLE floor (LIKE {FACT} INCLUDING ALL)")
-    for name, definition in session.execute(
-        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        f" WHERE conrelid = '{FACT}'::regclass AND contype = 'f'"
-    ).fetchall():
-        session.execute(f"ALTER TABLE floor ADD CONSTRAINT {name} {definition}")
-    for (definition,) in session.execute(
-        "SELECT pg_get_triggerdef(oid) FROM pg_trigger"
-        f" WHERE tgrelid = '{FACT}'::regclass AND NOT tgisinternal"
-    ).fetchall():
-        session.execute(definition.replace(FACT, "public.floor"))
+    execute_each(
+        session,
+        "SELECT format('ALTER TABLE floor ADD CONSTRAINT %I %s', conname,"
+        " pg_get_constraintdef(oid)) FROM pg_constraint"
+        f" WHERE conrelid = '{FACT}'::regclass AND contype = 'f' UNION ALL"
+        f" SELECT replace(pg_get_triggerdef(oid), '{FACT}', 'public.floor') FROM pg_trigger"
+        f" WHERE tgrelid = '{FACT}'::regclass AND NOT tgisinternal",
+    )
     session.execute(f"CREATE MATERIALIZED VIEW month_view AS {MONTH_QUERY}")
     session.execute("CREATE UNIQUE INDEX ON month_view (company_id, product_line_code)")
+    session.execute(f"CREATE TABLE copy AS {STORED} WITH NO DATA")
     if variant.analysed:
         # The sample's statistics came with it; the package's tables get theirs in prepare().
         session.execute("VACUUM")
+    return Database(name, variant, session)
 
 
-def drop_detail_indexes(connection: psycopg.Connection) -> None:
-    connection.execute(f'ALTER TABLE {DETAIL} DROP CONSTRAINT IF EXISTS "规模明细_pkey"')
-    for (index,) in connection.execute(
-        f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{DETAIL}'::regclass"
-    ).fetchall():
-        connection.execute(f"DROP INDEX {index}")
+def execute_each(session: psycopg.Connection, query: str) -> None:
+    for (statement,) in session.execute(query).fetchall():
+        session.execute(statement)
 
 
-# --- Contenders --------------------------------------------------------------
-
-
-def package(connection: psycopg.Connection) -> None:
-    connection.execute(PACKAGE)
-
-
-def restate(connection: psycopg.Connection) -> None:
-    connection.execute(RESTATE)
-
-
-def row_by_row(connection: psycopg.Connection) -> None:
-    connection.execute(ROW_BY_ROW)
-
-
-def delete_and_insert(connection: psycopg.Connection) -> None:
-    connection.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2026-01-31'")
-    connection.execute(f"INSERT INTO {FACT} {MONTH_QUERY}")
-
-
-def materialized_view(connection: psycopg.Connection) -> None:
-    connection.execute("REFRESH MATERIALIZED VIEW CONCURRENTLY month_view")
-
-
-def floor(connection: psycopg.Connection) -> None:
-    connection.execute(f"CREATE TEMPORARY TABLE month ON COMMIT DROP AS {MONTH_QUERY}")
-    connection.execute(
-        "INSERT INTO floor SELECT *, CURRENT_TIMESTAMP FROM month"
+def add_months(session: psycopg.Connection, age: int, months: int, tables: tuple[str, ...]) -> None:
+    """So many months, the newest of them so old: this month's rows."""
+    session.execute(
+        f"INSERT INTO {FACT} SELECT (DATE '2026-02-01' - INTERVAL '{age} months')::date - 1,"
+        f" company_id, product_line_code, {VALUES}, CURRENT_TIMESTAMP FROM ({MONTH_QUERY}) AS month"
         " ORDER BY company_id, product_line_code"
     )
+    copy_oldest_month(session, age + months, tables)
 
 
-CONTENDERS: dict[str, Callable[[psycopg.Connection], None]] = {
-    "package": package,
-    "restate": restate,
-    "row by row": row_by_row,
-    "delete and insert": delete_and_insert,
-    "materialized view": materialized_view,
-    "floor": floor,
-}
-# What is written by hand is logged and kept by the package's triggers. It is not here: the rivals
-# keep nothing, and it is they who are compared.
-NO_LOGGING = """
-    INSERT INTO customer.monthly_snapshot_control (snapshot_month, writer)
-    VALUES ('2026-01-31', concat_ws(' ', pg_current_xact_id(), 0))
-    ON CONFLICT (snapshot_month) DO UPDATE SET writer = EXCLUDED.writer
-"""
-# Where a contender's rows are, if not in the fact table.
-WRITES_TO = {"materialized view": "month_view", "floor": "floor"}
-FIRST_FILL = ("package", "row by row", "delete and insert", "floor")
-RE_RUN = ("package", "row by row", "delete and insert", "materialized view")
+def copy_oldest_month(session: psycopg.Connection, months: int, tables: tuple[str, ...]) -> None:
+    """To each older one, so many months back, past triggers and keys."""
+    session.execute("SET session_replication_role = replica")
+    for table in tables:
+        [columns] = session.execute(
+            "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute"
+            f" WHERE attrelid = '{table}'::regclass AND attnum > 1 AND NOT attisdropped"
+        ).fetchone()
+        session.execute(
+            f"INSERT INTO {table} SELECT (DATE '2026-02-01' - age * INTERVAL '1 month')::date - 1,"
+            f" {columns} FROM {table} CROSS JOIN generate_series(0, {months - 1}) AS age"
+            f" WHERE snapshot_month = (SELECT min(snapshot_month) FROM {table})"
+            " AND snapshot_month >= DATE '2026-02-01' - age * INTERVAL '1 month' ORDER BY age"
+        )
+    session.execute("RESET session_replication_role")
 
 
 # --- Measuring ---------------------------------------------------------------
@@ -286,36 +363,19 @@ class Measurement:
     dead: list[int] = field(default_factory=list)
     hot: list[float] = field(default_factory=list)
     temp: list[int] = field(default_factory=list)
+    memory: int = 0  # bytes that a new session took at most, with the shared buffers it touched
+    kept: int = 0  # bytes of history a night
     timed_out: bool = False
+    part: str = ""  # of the run
 
     def median(self, measure: str) -> float:
         return statistics.median(getattr(self, measure))
 
+    def forget(self) -> None:
+        """The warm-up."""
+        for runs in (self.times, self.wal, self.written, self.dead, self.hot, self.temp):
+            runs.clear()
 
-@dataclass(frozen=True)
-class Situation:
-    """What has happened before the contender runs."""
-
-    name: str
-    contenders: tuple[str, ...]
-    filled: bool  # the month is stored already
-    changed_percent: int = 0  # of the month's rows, in AUM
-    new_session: bool = False  # the first that its session does
-
-
-SITUATIONS = (
-    Situation("first fill", FIRST_FILL, filled=False),
-    Situation("re-run, nothing changed", RE_RUN, filled=True),
-    Situation("re-run, new session", ("package", "row by row"), filled=True, new_session=True),
-    Situation("re-run, 1 % changed", RE_RUN, filled=True, changed_percent=1),
-    Situation("re-run, 20 % changed", RE_RUN, filled=True, changed_percent=20),
-)
-
-# What --against compares: the package alone.
-AGAINST = (
-    *(replace(situation, contenders=("package",)) for situation in SITUATIONS),
-    Situation("restate, all changed", ("restate",), filled=True, changed_percent=100),
-)
 
 # A further yuan, which also those get that had no AUM. Whatever it takes is not the contender's.
 CHANGE_AUM = f"""
@@ -325,18 +385,18 @@ CHANGE_AUM = f"""
     WHERE snapshot_month = '2026-01-31'
         AND (hashtext(company_id || product_line_code) & 2147483647) %% 100 < %s
 """
+TIMEOUT = 30  # seconds at production size, after which a contender gives up
+ENOUGH = 20  # seconds for all contenders together, after which three runs tell
 
 
 def prepare(database: Database, *, filled: bool) -> None:
     """Leave the month filled or empty, committed, vacuumed, and no checkpoint due for long."""
     session = database.session
-    [stored] = session.execute(
-        f"SELECT EXISTS (SELECT FROM {FACT} WHERE snapshot_month = '2026-01-31')"
-    ).fetchone()
+    [stored] = session.execute(f"SELECT EXISTS ({STORED})").fetchone()
     if filled and not stored:
-        package(session)
+        session.execute(PACKAGE)
     elif stored and not filled:
-        session.execute(f"DELETE FROM {FACT} WHERE snapshot_month = '2026-01-31'")
+        session.execute(DELETE)
     vacuum(database)
     session.execute("CHECKPOINT")
 
@@ -350,7 +410,7 @@ def vacuum(database: Database) -> None:
         " WHERE relkind = 'r' AND relnamespace = 'customer'::regnamespace"
         r" AND relname LIKE 'monthly\_%'"
     ).fetchone()
-    written += [FACT, "floor", "month_view"]
+    written += [FACT, *WRITES_TO.values()]
     analysed = database.variant.analysed
     session.execute(f"VACUUM {'ANALYZE' if analysed else ''} {', '.join(written)}")
     session.execute(f"VACUUM {DETAIL}")
@@ -363,15 +423,6 @@ def vacuum(database: Database) -> None:
         )
 
 
-@contextmanager
-def rolled_back(session: psycopg.Connection) -> Iterator[None]:
-    session.execute("BEGIN")
-    try:
-        yield
-    finally:
-        session.execute("ROLLBACK")
-
-
 def table_counters(session: psycopg.Connection) -> tuple[int, int, int, int]:
     """Inserted, updated, HOT-updated and deleted rows of the snapshot in this transaction."""
     return session.execute(
@@ -381,55 +432,65 @@ def table_counters(session: psycopg.Connection) -> tuple[int, int, int, int]:
     ).fetchone()
 
 
-def temp_bytes(database: Database) -> int:
-    database.session.execute("SELECT pg_stat_force_next_flush()")
-    [count] = database.observer.execute(
+def temp_bytes(database: Database, session: psycopg.Connection) -> int:
+    session.execute("SELECT pg_stat_force_next_flush()")
+    [count] = database.session.execute(
         "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"
     ).fetchone()
     return count
 
 
-def checksum(session: psycopg.Connection, contender: str) -> tuple:
-    """The number of the month's rows, and a sum over all their values."""
+def peak_memory(session: psycopg.Connection) -> int:
+    """The most that the session's process has had, which the server must be here for."""
+    status = Path(f"/proc/{session.info.backend_pid}/status").read_text(encoding="utf-8")
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+
+
+def checksum(session: psycopg.Connection, rows: str) -> tuple:
+    """The number of rows, and a sum over all their values."""
     return session.execute(
-        f"""
-        SELECT
-            count(*),
-            sum(hashtextextended(
-                concat_ws(
-                    '|', company_id, product_line_code, product_line_name, is_strategic,
-                    is_existing, is_new, is_winning_this_year, is_churned_this_year,
-                    aum_balance::numeric(20, 2), plan_count
-                ),
-                0
-            ))
-        FROM {WRITES_TO.get(contender, FACT)}
-        WHERE snapshot_month = '2026-01-31'
-        """
+        f"SELECT count(*), sum(hashtextextended(row_of::text, 0)) FROM ({rows}) AS row_of"
     ).fetchone()
 
 
 def measure(
-    database: Database, situation: Situation, contender: str, timeout: float, result: Measurement
+    database: Database,
+    session: psycopg.Connection,
+    situation: Situation,
+    result: Measurement,
+    timeout: float,
+    *,
+    first: bool = False,
 ) -> tuple | None:
-    """Run a contender once, add to its result, and return its rows' checksum."""
+    """Run a contender once, add to its result, and in the first run return its checksum."""
+    statements = situation.contenders[result.contender]
+    if situation.answer:
+        answer = f"SELECT {situation.answer} FROM ({statements}) AS answer"
+        statements = f"COPY ({statements}) TO '{os.devnull}'"
+    else:
+        # The one that is stored may have scales that the rows in the making have not.
+        columns = COLUMNS.replace("aum_balance", "aum_balance::numeric(20, 2)")
+        table = WRITES_TO.get(result.contender, FACT)
+        answer = f"SELECT {columns} FROM {table} WHERE snapshot_month = '2026-01-31'"
     with ExitStack() as stack:
-        stack.callback(vacuum, database)
-        session = database.session
+        if not situation.answer:
+            stack.callback(vacuum, database)
         if situation.new_session:
             session = stack.enter_context(connect(database.name))
-        temp_before = temp_bytes(database)
-        with rolled_back(session):
+        temp_before = temp_bytes(database, session)
+        with session.transaction(force_rollback=True):
             if situation.changed_percent:
                 session.execute(CHANGE_AUM, [situation.changed_percent])
-            if contender not in ("package", "restate"):
+            if result.contender != "package" and not situation.answer:
                 session.execute(NO_LOGGING)
+            # What leaves all as it is, readers ask.
+            session.execute(f"SET LOCAL jit = {situation.filled is None}")
             session.execute(f"SET LOCAL statement_timeout = {round(timeout * 1000)}")
             counters_before = table_counters(session)
             [wal_before] = session.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
             started = time.perf_counter()
             try:
-                CONTENDERS[contender](session)
+                session.execute(statements)
             except psycopg.errors.QueryCanceled:
                 # Who runs into the timeout counts as that slow, and needs no second try.
                 result.timed_out = True
@@ -441,59 +502,63 @@ def measure(
             ).fetchone()
             session.execute("SET LOCAL statement_timeout = 0")
             counters = table_counters(session)
-            rows = checksum(session, contender)
+            rows = None
+            if first:
+                result.memory, rows = peak_memory(session), checksum(session, answer)
         inserted, updated, hot, deleted = (
             after - before for after, before in zip(counters, counters_before, strict=True)
         )
-        result.wal.append(int(wal))
-        result.written.append(int(inserted + updated + deleted))
-        result.dead.append(int(updated + deleted))
-        result.hot.append(float(hot / updated) if updated else 0.0)
-        session.execute("SELECT pg_stat_force_next_flush()")
-        result.temp.append(temp_bytes(database) - temp_before)
+        result.temp.append(temp_bytes(database, session) - temp_before)
+        if not situation.answer:
+            result.wal.append(int(wal))
+            result.written.append(int(inserted + updated + deleted))
+            result.dead.append(int(updated + deleted))
+            result.hot.append(float(hot / updated) if updated else 0.0)
         return rows
 
 
 def run_situation(
-    databases: list[Database],
-    situation: Situation,
-    contenders: list[str],
-    runs: int,
-    timeout: float,
+    databases: list[Database], situation: Situation, runs: int, timeout: float
 ) -> list[Measurement]:
     """The contenders by turns, on one database, or on each of several."""
-    turns = []
-    for database in databases:
-        prepare(database, filled=situation.filled)
-        turns += [
-            (database, Measurement(situation.name, database.variant, contender))
-            for contender in contenders
-        ]
-    results = [result for _, result in turns]
+    with ExitStack() as sessions:
+        turns = []
+        for database in databases:
+            if situation.filled is not None:
+                prepare(database, filled=situation.filled)
+            for contender in situation.contenders:
+                session = sessions.enter_context(connect(database.name))
+                result = Measurement(situation.name, database.variant, contender)
+                turns.append((database, session, situation, result, timeout))
+        results = [result for *_, result, _ in turns]
 
-    checksums = {}
-    for database, result in turns:
-        warm_up = Measurement(situation.name, database.variant, result.contender)
-        rows = measure(database, situation, result.contender, timeout, warm_up)
-        if warm_up.timed_out:
-            result.timed_out, result.times = True, warm_up.times
-        else:
-            checksums[f"{result.contender} {database.variant.commit}".strip()] = rows
-    if len(set(checksums.values())) > 1:
-        label = databases[0].variant.label
-        raise SystemExit(f"{situation.name}, {label}: rows differ: {checksums}")
-
-    for _ in range(runs):
-        # Nobody always runs first, or always after the same one.
-        turns.append(turns.pop(0))
-        for database, result in turns:
+        checksums = {}
+        for turn, result in zip(turns, results, strict=True):
+            answer = measure(*turn, first=True)
             if not result.timed_out:
-                measure(database, situation, result.contender, timeout, result)
+                checksums[f"{result.contender} {result.variant.commit}".strip()] = answer
+        if len(set(checksums.values())) > 1:
+            label = databases[0].variant.label
+            raise SystemExit(f"{situation.name}, {label}: rows differ: {checksums}")
+
+        for result in results:
+            if runs and not result.timed_out:
+                result.forget()
+        for number in range(runs):
+            taken = sum(sum(result.times) for result in results if not result.timed_out)
+            # Pairs are never broken off.
+            if number >= 3 and taken > ENOUGH and not databases[1:]:
+                break
+            # Nobody always runs first, or always after the same one.
+            turns.append(turns.pop(0))
+            for turn in turns:
+                if not turn[3].timed_out:
+                    measure(*turn)
     return results
 
 
 def run_situations(
-    databases: list[Database], situations: tuple[Situation, ...], runs: int, timeout: float
+    databases: list[Database], situations: list[Situation], runs: int, timeout: float = TIMEOUT
 ) -> list[Measurement]:
     """All situations on one variant: several would push each other out of the buffers."""
     progress.print(f"  {databases[0].variant.label}")
@@ -502,142 +567,192 @@ def run_situations(
         progress.print(f"    {situation.name} …")
         # A contender that was too slow once is not waited for again.
         slow = {result.contender for result in results if result.timed_out}
-        contenders = [name for name in situation.contenders if name not in slow]
-        results += run_situation(databases, situation, contenders, runs, timeout)
+        quick = of(situation, *(name for name in situation.contenders if name not in slow))
+        limit = timeout * databases[0].variant.scale
+        results += run_situation(databases, quick, runs, limit)
     return results
+
+
+def measure_writing(databases: list[Database], runs: int) -> Iterator[Measurement]:
+    """What a month costs, in the states that a database may be in."""
+    yield from run_situations(databases[:1], [*SITUATIONS, VALIDATION, CLOSE], runs)
+    for database in databases[1:]:
+        few = [of(situation, "package", "row by row") for situation in SITUATIONS[:2]]
+        yield from run_situations([database], few, runs)
 
 
 # --- History -----------------------------------------------------------------
 
 NIGHTS = 100
-HISTORY = "customer.monthly_status_history"
-AS_AT = """
-    SELECT as_at.*
-    FROM (
-        SELECT min(log_id) AS log_id
-        FROM customer.monthly_snapshot_log
-        WHERE operation = '{}'
-    ) AS entry
-    CROSS JOIN LATERAL customer.monthly_status_as_at('2026-01-31', entry.log_id) AS as_at
-"""
-READING = {
-    "as it was first filled": AS_AT.format("refresh"),
-    "as it was closed": AS_AT.format("close"),
-    "published_changes": "SELECT * FROM customer.published_changes('2026-01-31')",
-    "validation": "SELECT * FROM customer.validate_monthly_snapshot('2026-01-31')",
-}
 
 
-def measure_history(database: Database) -> None:
-    """What a hundred nightly re-runs leave, each with 1 % of the month's rows changed."""
+def measure_history(databases: list[Database], runs: int) -> Iterator[Measurement]:
+    """What a hundred nightly re-runs leave, each with 1 % of the month's rows changed.
+
+    Who has no history keeps a copy of the month each night, besides writing it.
+    """
+    [database] = databases
     session = database.session
-
-    def milliseconds(statement: str) -> float:
-        started = time.perf_counter()
-        session.execute(statement).fetchall()
-        return 1000 * (time.perf_counter() - started)
-
     prepare(database, filled=True)
     session.execute("SELECT customer.close_snapshot_month('2026-01-31', 'measured')")
     session.execute("SELECT customer.reopen_snapshot_month('2026-01-31', 'measured')")
-    times = {"re-run, nothing changed": [milliseconds(PACKAGE) for _ in range(NIGHTS)]}
-    times["re-run, 1 % changed"] = []
+    session.execute(f"CREATE TABLE published AS {STORED}")
+    progress.print(f"    {NIGHTS} nights …")
+    contenders = {"package": PACKAGE, "a copy besides": f"CREATE TABLE night_{{}} AS {STORED}"}
+    results = [Measurement(report.NIGHT, database.variant, name) for name in contenders]
     for night in range(NIGHTS):
         session.execute(CHANGE_AUM.replace("< %s", "= %s"), [night])
-        times["re-run, 1 % changed"].append(milliseconds(PACKAGE))
-    vacuum(database)
-    for what, statement in READING.items():
-        times[what] = [milliseconds(statement) for _ in range(5)]
-
-    [events, history, rows] = session.execute(
-        f"SELECT count(*), pg_total_relation_size('{HISTORY}'), pg_total_relation_size('{FACT}')"
-        f" FROM {HISTORY}"
+        for result in results:
+            started = time.perf_counter()
+            session.execute(contenders[result.contender].format(night))
+            result.times.append(time.perf_counter() - started)
+    [results[0].kept, results[1].kept] = session.execute(
+        f"SELECT pg_total_relation_size('{HISTORY}') / {NIGHTS}, pg_total_relation_size('night_0')"
     ).fetchone()
-    print(describe_server(session))
-    print(f"{NIGHTS} re-runs, each with 1 % of the rows changed: {events} events in the history")
-    print(
-        f"{history / 1e6:.1f} MB, {history / events:.0f} bytes an event; rows {rows / 1e6:.1f} MB"
+    vacuum(database)
+    yield from [*results, *run_situations(databases, history_situations(), runs)]
+
+
+def history_situations() -> list[Situation]:
+    changed = both_ways("TABLE published", f"TABLE night_{NIGHTS - 1}")
+    as_at = (
+        "SELECT * FROM customer.monthly_status_as_at('2026-01-31', (SELECT min(log_id)"
+        " FROM customer.monthly_snapshot_log WHERE operation = '{}'))"
     )
-    for what, taken in times.items():
-        print(f"{what:30} {statistics.median(taken):6.0f} ms")
+    return [
+        asked("as_at, first filled", as_at.format("refresh"), "copy", "TABLE published", COLUMNS),
+        asked("as_at, closed", as_at.format("close"), "copy", "TABLE published", COLUMNS),
+        asked(
+            "published_changes",
+            "SELECT * FROM customer.published_changes('2026-01-31')",
+            "EXCEPT between copies",
+            f"SELECT * FROM ({changed}) AS changed",
+            "DISTINCT company_id, product_line_code",
+        ),
+    ]
 
 
 # --- Reading -----------------------------------------------------------------
 
-STORED = (37, 120)  # months
-SUMMARIES = ("customer.monthly_status_summary", "customer.monthly_snapshot_control")
-VIEW = "SELECT * FROM customer.monthly_status_{} WHERE snapshot_month >= '{}'"
-# The views, and what their reader would write who had none.
-READS = [
-    ("trend, all months", "package", "SELECT * FROM customer.monthly_status_trend"),
-    ("total, all months", "package", "SELECT * FROM customer.monthly_status_total"),
-    ("trend, all months", "on the fly", read("trend_on_the_fly")),
-    ("dim_customer", "package", "SELECT * FROM customer.dim_customer"),
-] + [
-    (f"{what}, {months}", contender, query.format(what, first))
-    for months, first in (("1 month", "2026-01-31"), ("12 months", "2025-02-28"))
-    for what in ("movement", "bridge", "bridge_total")
-    for contender, query in (("package", VIEW), ("self-join", read("self_join")))
-    if contender == "package" or what == "movement"
+MONTHS = (37, 120)  # that are stored
+
+
+VIEW = "SELECT * FROM customer.monthly_status_"
+ON_THE_FLY = f"SELECT * FROM ({read('trend_on_the_fly')}) AS t WHERE product_line_code IS"
+ADDED_UP = "snapshot_month, customers, strategic_customers, plans, aum_balance, aum_change"
+TOTALS = [
+    asked(
+        "trend, all months",
+        f"{VIEW}trend",
+        "on the fly",
+        f"{ON_THE_FLY} NOT NULL",
+        f"product_line_code, {ADDED_UP}",
+    ),
+    asked("total, all months", f"{VIEW}total", "on the fly", f"{ON_THE_FLY} NULL", ADDED_UP),
 ]
 
 
-def store_months(session: psycopg.Connection, months: int, tables: tuple[str, ...]) -> None:
-    """So many in all: what the oldest has, for each that is older, past triggers and keys."""
-    session.execute("SET session_replication_role = replica")
-    for table in tables:
-        [columns] = session.execute(
-            "SELECT string_agg(attname, ', ' ORDER BY attnum) FROM pg_attribute"
-            f" WHERE attrelid = '{table}'::regclass AND attnum > 1 AND NOT attisdropped"
-        ).fetchone()
-        session.execute(
-            f"INSERT INTO {table} SELECT (DATE '2026-02-01' - age * INTERVAL '1 month')::date - 1,"
-            f" {columns} FROM {table} CROSS JOIN generate_series(0, {months - 1}) AS age"
-            f" WHERE snapshot_month = (SELECT min(snapshot_month) FROM {table})"
-            " AND snapshot_month >= DATE '2026-02-01' - age * INTERVAL '1 month' ORDER BY age"
-        )
-    session.execute("RESET session_replication_role")
+def movements() -> Iterator[Situation]:
+    amounts = "previous_aum_balance, aum_balance"
+    sums = each("sum({0}) AS {0}", amounts)
+    for months, first in (("1 month", "2026-01-31"), ("12 months", "2025-02-28")):
+        for what, key, group in (
+            ("movement", KEY, ""),
+            ("bridge", "snapshot_month, product_line_code", "GROUP BY 1, 2"),
+            ("bridge_total", "snapshot_month", "GROUP BY 1"),
+        ):
+            view = f"{VIEW}{what} WHERE snapshot_month >= '{first}'"
+            rival = read("self_join").format(first)
+            if group:
+                rival = f"SELECT {key}, {sums} FROM ({rival}) AS moved {group}"
+            yield asked(f"{what}, {months}", view, "self-join", rival, f"{key}, {amounts}")
 
 
-def measure_reads(database: Database, real: int, runs: int) -> Iterator[Measurement]:
-    """As readers' sessions do it, with JIT, to the last byte. So many months are the package's."""
-    for age in reversed(range(real)):
-        month = f"(DATE '2026-01-31' - INTERVAL '{age} months')::date"
-        database.session.execute(f"SELECT customer.restate_monthly_snapshot({month}, 'measured')")
-    large = database.variant.scale > 1  # other months only summarised: trend and total read no row
-    for months in STORED:
-        store_months(database.session, months, SUMMARIES if large else (FACT, *SUMMARIES))
+def read_months(
+    database: Database, situations: list[Situation], tables: tuple[str, ...], runs: int
+) -> Iterator[Measurement]:
+    """With so many months stored, in these tables."""
+    for months in MONTHS:
+        copy_oldest_month(database.session, months, tables)
         vacuum(database)
-        variant = replace(database.variant, other_months=months - 1)
-        progress.print(f"  {variant.label} …")
-        with psycopg.connect(dbname=database.name, autocommit=True) as session:
-            for situation, contender, query in READS[: 2 if large else None]:
-                result = Measurement(situation, variant, contender)
-                # The first warms up. What takes seconds is told by fewer.
-                while len(result.times) <= runs and sum(result.times) < 10:
+        stored = replace(database, variant=replace(database.variant, other_months=months - 1))
+        yield from run_situations([stored], situations, runs)
+
+
+def measure_reading(databases: list[Database], runs: int) -> Iterator[Measurement]:
+    """What BI reads. Some months are the package's, which differ; those before are copies."""
+    [database] = databases
+    for age in reversed(range(database.variant.detail_months)):
+        day = f"(DATE '2026-01-31' - INTERVAL '{age} months')::date"
+        database.session.execute(f"SELECT customer.restate_monthly_snapshot({day}, 'measured')")
+    yield from read_months(database, [*TOTALS, *movements()], (FACT, *SUMMARIES), runs)
+
+
+# --- Adopting ----------------------------------------------------------------
+
+ADOPTED = 37  # months
+
+
+def measure_adopting(_databases: list[Database], runs: int) -> Iterator[Measurement]:
+    """Deploying over a table from before the package, or beside it and then filling the new one."""
+    variant = replace(SMALL, other_months=ADOPTED - 1)
+    with new_databases() as create, ExitStack() as sessions:
+        old = load_sample(create(), variant)
+        with connect(old) as session:
+            session.execute(ALEMBIC_TABLE)
+            add_months(session, 0, ADOPTED, (FACT,))
+        progress.print(f"    adopting {ADOPTED} months …")
+        results = {
+            contender: Measurement(f"adopting {ADOPTED} months", variant, contender)
+            for contender in ("package", "deploy, INSERT … SELECT")
+        }
+        for _ in range(min(runs, 3) or 1):
+            rows = {}
+            for contender, result in results.items():
+                name = create(old)
+                with connect(name) as session:
                     started = time.perf_counter()
-                    session.execute(f"COPY ({query}) TO '/dev/null'")
+                    if contender == "package":
+                        deploy(name, adopt=True)
+                        adopted = name
+                    else:
+                        session.execute(f"ALTER TABLE {FACT} SET SCHEMA public")
+                        deploy(name)
+                        table = FACT.replace("customer.", "public.")
+                        session.execute(f"INSERT INTO {FACT} TABLE {table}")
                     result.times.append(time.perf_counter() - started)
-                result.times = result.times[1:] or result.times
-                yield result
+                    rows[contender] = checksum(session, f"SELECT * FROM {FACT}")
+            if len(set(rows.values())) > 1:
+                raise SystemExit(f"adopting: rows differ: {rows}")
+        yield from results.values()
+        database = set_up(adopted, replace(variant, other_months=0), sessions)
+        first = replace(of(SITUATIONS[3], "package", "row by row"), name="its first refresh, 1 %")
+        yield from run_situations([replace(database, variant=variant)], [first], runs)
+
+
+# --- Growth ------------------------------------------------------------------
+
+
+def measure_growth(databases: list[Database], runs: int) -> Iterator[Measurement]:
+    """What the machine itself grows by, the floor tells. Other months are only summarised."""
+    package = [of(it, "package") for it in (SITUATIONS[1], VALIDATION, *TOTALS)]
+    for database in databases:
+        first_fill = of(SITUATIONS[0], "package", "floor")
+        yield from run_situations([database], [first_fill, *package[:2]], runs)
+        if database.variant.scale > 1:
+            yield from read_months(database, package[2:], SUMMARIES, runs)
 
 
 # --- Command line ------------------------------------------------------------
 
-FULL = [
-    Variant(indexes, analysed, other_months)
-    for other_months in (0, 36)
-    for analysed in (True, False)
-    for indexes in (True, False)
-]
-QUICK = FULL[:2]
-GROWTH = [Variant(scale=scale, detail_months=1) for scale in (1, 10, 50)]
-
-# What the machine itself grows by, the floor tells; --scale shows the others at a size.
-GROWTH_SITUATIONS = (
-    Situation("first fill", ("package", "floor"), filled=False),
-    Situation("re-run, nothing changed", ("package",), filled=True),
-)
+# The states of the database that each part needs, and what it measures there.
+PARTS = {
+    "writing": (STATES, measure_writing),
+    "history": ([SMALL], measure_history),
+    "reading": ([Variant()], measure_reading),
+    "adopting": ([], measure_adopting),
+    "growth": ([replace(SMALL, scale=scale) for scale in (1, 10, 50)], measure_growth),
+}
 
 
 def git(*arguments: str) -> str:
@@ -655,93 +770,45 @@ def commit_named(name: str) -> str:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--quick", action="store_true", help="two states and 3 runs: under 2 minutes")
-    what.add_argument(
-        "--growth",
-        action="store_true",
-        help="the package and the floor at 1, 10 and 50 × the size",
-    )
-    what.add_argument(
-        "--history", action="store_true", help="what a hundred re-runs leave in the history"
-    )
-    what.add_argument("--reading", action="store_true", help="the views that BI reads: 3 minutes")
-    what.add_argument("--scale", type=int, help="every state at so many times production's size")
-    what.add_argument(
-        "--against",
-        metavar="COMMIT",
-        type=commit_named,
-        help="this state of the package and another commit's, in pairs: under 6 minutes",
-    )
-    parser.add_argument(
-        "--runs", type=int, help="runs after the warm-up (5, --quick 3, --against 15)"
-    )
-    parser.add_argument(
-        "--timeout", type=float, help="seconds, after which a contender gives up (30)"
-    )
-    parser.add_argument(
-        "--plan", action="store_true", help="print row by row's plan on stderr, too"
-    )
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "all"], default="all")
+    against = "this state of the package and another commit's, in pairs: 6 minutes"
+    parser.add_argument("--against", metavar="COMMIT", type=commit_named, help=against)
+    parser.add_argument("--runs", type=int, help="runs after the warm-up (5, --against 15)")
     parser.add_argument("--json", action="store_true", help="print JSON rather than tables")
     return parser.parse_args()
 
 
-def print_plan(session: psycopg.Connection) -> None:
-    """The plan of row by row, so that everyone can see that it is a fair rival."""
-    for (line,) in session.execute(f"EXPLAIN {ROW_BY_ROW}").fetchall():
-        print(line, file=sys.stderr)
+def describe_server() -> str:
+    names = ("server_version", "shared_buffers", "work_mem", "fsync")
+    with connect("postgres") as session:
+        settings = [f"{name} {session.execute(f'SHOW {name}').fetchone()[0]}" for name in names]
+    return f"{os.cpu_count()} cores; {', '.join(settings)}"
 
 
-def describe_server(session: psycopg.Connection) -> str:
-    settings = ("server_version", "shared_buffers", "work_mem", "fsync")
-    values = (session.execute(f"SHOW {name}").fetchone()[0] for name in settings)
-    settings = ", ".join(f"{name} {value}" for name, value in zip(settings, values, strict=True))
-    return f"{os.cpu_count()} cores; {settings}"
+def measure_against(commit: str, runs: int) -> Iterator[Measurement]:
+    situations = [of(situation, "package") for situation in SITUATIONS]
+    for variant in STATES[:2]:
+        with databases_for([variant, replace(variant, commit=commit)]) as databases:
+            yield from run_situations(databases, situations, runs)
 
 
 def main() -> None:
     arguments = parse_arguments()
-    runs = arguments.runs or (15 if arguments.against else 3 if arguments.quick else 5)
-    timeout = arguments.timeout or 30
-    situations = SITUATIONS
-    commits = [""]
-    if arguments.history:
-        with databases_for(QUICK[:1]) as [database]:
-            measure_history(database)
-        return
-    print_report = report.print_json if arguments.json else report.print_tables
-    if arguments.reading:
-        with databases_for([Variant(), Variant(scale=10, detail_months=1)]) as [database, large]:
-            results = [*measure_reads(database, 13, runs), *measure_reads(large, 1, runs)]
-            note = "; of other months at 10 × production size, only the summary is stored"
-            print_report(describe_server(database.session) + note, results)
-        return
-    if arguments.growth:
-        variants, situations = GROWTH, GROWTH_SITUATIONS
-    elif arguments.against:
-        variants, situations = QUICK, AGAINST
-        commits.append(arguments.against)
-    elif arguments.quick:
-        variants = QUICK
+    title = describe_server()
+    if arguments.against:
+        runs = arguments.runs or 15
+        results = list(measure_against(arguments.against, runs))
+        this = git("describe", "--always", "--dirty")
+        title += f"\nthis is {this}; other is {arguments.against}; {runs} pairs"
     else:
-        variants = [replace(variant, scale=arguments.scale or 1) for variant in FULL]
-
-    all_variants = [replace(variant, commit=name) for variant in variants for name in commits]
-    with databases_for(all_variants) as databases:
-        results = [
-            result
-            for first in range(0, len(databases), len(commits))
-            for result in run_situations(
-                databases[first : first + len(commits)], situations, runs, timeout
-            )
-        ]
-        title = describe_server(databases[0].session)
-        if arguments.against:
-            this = git("describe", "--always", "--dirty")
-            title += f"\nthis is {this}; other is {arguments.against}; {runs} pairs"
-        print_report(title, results)
-        if arguments.plan:
-            print_plan(databases[0].session)
+        results = []
+        for part, (variants, measure_part) in PARTS.items():
+            if part in arguments.parts or "all" in arguments.parts:
+                with databases_for(variants) as databases:
+                    measured = measure_part(databases, arguments.runs or 5)
+                    results += [replace(result, part=part) for result in measured]
+    print_report = report.print_json if arguments.json else report.print_tables
+    print_report(title, results)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ SELECT snapshot_month, company_id, product_line_code,
 FROM (
     SELECT snapshot_month, company_id, product_line_code, aum_balance
     FROM customer.fct_customer_business_monthly_status
-    WHERE snapshot_month BETWEEN DATE '{1}' AND DATE '2026-01-31'
+    WHERE snapshot_month BETWEEN DATE '{0}' AND DATE '2026-01-31'
 ) AS this
 FULL JOIN (
     SELECT (snapshot_month + 1 + INTERVAL '1 month')::date - 1 AS snapshot_month, company_id, product_line_code, aum_balance
     FROM customer.fct_customer_business_monthly_status
-    WHERE snapshot_month BETWEEN DATE '{1}' - INTERVAL '1 month' AND DATE '2025-12-31'
+    WHERE snapshot_month BETWEEN DATE '{0}' - INTERVAL '1 month' AND DATE '2025-12-31'
 ) AS before
     USING (snapshot_month, company_id, product_line_code)

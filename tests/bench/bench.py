@@ -386,7 +386,7 @@ CHANGE_AUM = f"""
         AND (hashtext(company_id || product_line_code) & 2147483647) %% 100 < %s
 """
 TIMEOUT = 30  # seconds at production size, after which a contender gives up
-ENOUGH = 20  # seconds for all contenders together, after which three runs tell
+ENOUGH = 10  # seconds for all contenders together, after which two runs tell
 
 
 def prepare(database: Database, *, filled: bool) -> None:
@@ -547,7 +547,7 @@ def run_situation(
         for number in range(runs):
             taken = sum(sum(result.times) for result in results if not result.timed_out)
             # Pairs are never broken off.
-            if number >= 3 and taken > ENOUGH and not databases[1:]:
+            if number >= 2 and taken > ENOUGH and not databases[1:]:
                 break
             # Nobody always runs first, or always after the same one.
             turns.append(turns.pop(0))

@@ -66,9 +66,10 @@ def source_template(create_database) -> str:
 def package_template(create_database, source_template) -> str:
     """A database with the package deployed over empty source tables, to copy."""
     name = create_database(source_template)
-    # Sqitch takes twice as long to deploy it all by itself, which the tests of it have it do.
+    # Sqitch itself takes twice as long. Of a change that has been reworked, it would verify what
+    # was released, too, which has gone by then.
     succeed(deploy_scripts(name, folders=("deploy",)))
-    succeed(sqitch(name, "deploy", "--log-only"))
+    succeed(sqitch(name, "deploy", "--log-only", "--no-verify"))
     return name
 
 

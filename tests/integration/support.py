@@ -344,15 +344,36 @@ def deploy_scripts(
     database: str, *options: str, folders: tuple[str, ...] = ("deploy", "verify"), **environment
 ) -> subprocess.CompletedProcess[str]:
     """Run every script of the folders, as Sqitch does, which takes longer."""
-    files = [f"{folder}/{change}.sql" for folder in folders for change in changes()]
-    arguments = [word for file in files for word in ("-f", file)]
+    arguments = [word for folder in folders for file in scripts(folder) for word in ("-f", file)]
     return psql(database, *options, *arguments, **environment)
+
+
+def scripts(folder: str) -> list[str]:
+    """Its scripts in the plan's order; of a change that is reworked later, as it was released.
+
+    Those verify scripts are left out: what they expect has gone by then.
+    """
+    found = []
+    entries = plan()
+    for position, entry in enumerate(entries):
+        if not entry.startswith("@"):
+            tags = [tag for tag in entries[position:] if tag.startswith("@")]
+            paths = [f"{folder}/{entry}{tag}.sql" for tag in tags]
+            kept = [path for path in paths if (PROJECT / path).exists()]
+            if not kept or folder != "verify":
+                found.append(kept[0] if kept else f"{folder}/{entry}.sql")
+    return found
 
 
 def changes() -> list[str]:
     """The changes of sqitch.plan, in order."""
+    return [entry for entry in plan() if not entry.startswith("@")]
+
+
+def plan() -> list[str]:
+    """Its changes, and its tags with their @."""
     lines = (PROJECT / "sqitch.plan").read_text(encoding="utf-8").splitlines()
-    return [line.split()[0] for line in lines if line and line[0] not in "%#@ "]
+    return [line.split()[0] for line in lines if line and line[0] not in "%# "]
 
 
 # --- A table from before the package -----------------------------------------

@@ -13,7 +13,6 @@ from support import (
     KINDS,
     LEVELS,
     Source,
-    changes,
     deploy_scripts,
     do,
     errors_in,
@@ -24,6 +23,7 @@ from support import (
     refresh,
     run,
     schema_dump,
+    scripts,
     shell_command,
     sqitch,
     succeed,
@@ -54,7 +54,7 @@ SECOND_GENERATION = """
         ADD COLUMN customer_name varchar,
         ADD COLUMN plan_name varchar(200);
 """
-REVERT = [word for change in reversed(changes()) for word in ("-f", f"revert/{change}.sql")]
+REVERT = [word for file in reversed(scripts("revert")) for word in ("-f", file)]
 
 
 def deploy_sources(database: str, *options: str) -> subprocess.CompletedProcess[str]:

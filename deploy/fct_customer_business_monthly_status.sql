@@ -8,7 +8,7 @@ BEGIN;
 
 -- What others made in public is not for the package to use.
 SET LOCAL search_path = pg_catalog, pg_temp;
--- The table stays PostgreSQL's where those that it refers to are reference tables of Citus.
+-- Otherwise Citus would take the table over where those that it refers to are its reference tables.
 SET LOCAL citus.enable_local_reference_table_foreign_keys = off;
 
 -- The foreign keys' targets.

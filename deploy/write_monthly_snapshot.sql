@@ -244,7 +244,8 @@ BEGIN
             ON churned.company_id = known.company_id
             AND churned.product_line_code = known.product_line_code
     ),
-    -- It is kept for those that write and those that count: what all of them ask for stands first.
+    -- Several read it, so it is kept. A row is unpacked up to the last column that is asked for:
+    -- those that all of them ask for stand first.
     compared AS (
         SELECT
             is_supported,
@@ -274,7 +275,7 @@ BEGIN
             is_new,
             is_winning_this_year,
             is_churned_this_year,
-            -- A row that had no AUM, or has some still, has lost none.
+            -- A row that had no AUM, or has detail still, has lost none.
             stored_aum_balance = 0 OR rows_of_other_days IS NOT NULL AS has_its_aum,
             plan_count,
             rows_of_other_days,
@@ -505,8 +506,8 @@ BEGIN
         coalesce(sum(aum_balance), 0.00) AS aum_total,
         coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) AS negative_aum,
         (SELECT to_jsonb(unfit) FROM unfit) AS unfit,
-        -- For the judgement of the month: all of its detail, and what was there before. A sum of
-        -- absolute amounts is the sum less twice the negative ones, which is quicker than abs().
+        -- For the judgement of the month: the detail that no row carries, and what was there before. A
+        -- sum of absolute amounts is the sum less twice the negative ones, which is quicker than abs().
         (SELECT aum FROM unattributed) AS unattributed_aum,
         (SELECT negative_aum FROM unattributed) AS negative_unattributed_aum,
         CASE

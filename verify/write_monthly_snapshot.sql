@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    '7f4ff7619cc0054d7efe14ba38b7b3737b5c85b80dfcf61707b1d6e2f7d5942f',
+    'bf0899c9fe0b69ba6673cc7fb9764a14d39b0edf5329270203fbe25a7fc3f11f',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -365,6 +365,14 @@ def scripts(folder: str) -> list[str]:
     return found
 
 
+def reverts() -> list[str]:
+    """The scripts that take the changes away, not back to what had been released before."""
+    first = {}
+    for change, script in zip(changes(), scripts("revert"), strict=True):
+        first.setdefault(change, script)
+    return [*first.values()][::-1]
+
+
 def changes() -> list[str]:
     """The changes of sqitch.plan, in order."""
     return [entry for entry in plan() if not entry.startswith("@")]

@@ -21,9 +21,9 @@ from support import (
     month_as_at,
     psql,
     refresh,
+    reverts,
     run,
     schema_objects,
-    scripts,
     shell_command,
     sqitch,
     succeed,
@@ -544,7 +544,7 @@ def test_failure_of_the_last_change_takes_back_what_was_logged_of_the_months(dat
     """What Sqitch then reverts; deploying goes on from the table, and logs it as it is by then."""
     succeed(deploy_scripts(database, "-v", "adopt=true"))
     assert log(old) == LOGGED
-    *others, table, _, _ = reversed(scripts("revert"))
+    *others, table, _, _ = reverts()
     others.remove("revert/keep_stored_months.sql")
 
     succeed(psql(database, *(word for path in others for word in ("-f", path))))

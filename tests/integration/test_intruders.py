@@ -36,7 +36,7 @@ from support import (
     grant,
     listen,
     psql,
-    scripts,
+    reverts,
     stored,
     succeed,
     unfaithful,
@@ -750,7 +750,7 @@ def test_nothing_that_an_intruder_planted_becomes_part_of_the_package(
 
 SCRIPTS = {
     "verify": [f"-fverify/{name}.sql" for name in changes()],
-    "revert": [f"-f{file}" for file in scripts("revert")[::-1]],
+    "revert": [f"-f{file}" for file in reverts()],
     "grants": ["-vetl={owner}", "-vreader={owner}", "-fsql/grants.sql"],
     "backfill": ["-vfrom=2026-01-31", "-vto=2026-01-31", "-vreason=why", "-fsql/backfill.sql"],
 }

@@ -21,9 +21,9 @@ from support import (
     listen,
     psql,
     refresh,
+    reverts,
     run,
     schema_dump,
-    scripts,
     shell_command,
     sqitch,
     succeed,
@@ -54,7 +54,7 @@ SECOND_GENERATION = """
         ADD COLUMN customer_name varchar,
         ADD COLUMN plan_name varchar(200);
 """
-REVERT = [word for file in reversed(scripts("revert")) for word in ("-f", file)]
+REVERT = [word for file in reverts() for word in ("-f", file)]
 
 
 def deploy_sources(database: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ from support import (
     grant,
     listen,
     psql,
+    reverts,
     rows,
     run,
     schema_dump,
@@ -40,10 +41,7 @@ def script(path: str) -> str:
 
 
 def revert_with_psql(database: str) -> None:
-    """By the scripts that take a change away; those of later releases bring back what it was."""
-    folder, names = PROJECT / "revert", reversed(dict.fromkeys(changes()))
-    paths = [min(folder.glob(f"{name}@*.sql"), default=folder / f"{name}.sql") for name in names]
-    succeed(psql(database, *(word for path in paths for word in ("-f", path))))
+    succeed(psql(database, *(word for path in reverts() for word in ("-f", path))))
 
 
 def fill_all(connection: psycopg.Connection) -> None:

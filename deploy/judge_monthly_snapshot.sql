@@ -110,7 +110,7 @@ BEGIN
         code := 'aum_unattributed';
         is_error := FALSE;
         message := format(
-            '%s %% of the AUM of %s is unattributed, because no contract supports it (%s yuan, beside %s in its rows, sums of absolute amounts)',
+            '%s %% of the AUM of %s is unattributed, because no contract supports it (%s yuan; the rows carry %s; sums of absolute amounts)',
             round(100 * v_share, 1), v_label, round(p_unattributed_aum, 2), p_absolute_aum
         );
         hint := 'Look whether its customers are resolved and, for a month gone by, whether the contracts reach back that far. '

@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.judge_monthly_snapshot(date, bigint, numeric, date, bigint, numeric, numeric, jsonb, boolean)',
-    'd773de3a96bbac9d8ef33185f18b80d604c550868e7971cac93d6eca96d4f9f5',
+    'ae96f2abfd70950712ce44c0c941cc487f18b4cd53dc90815220e375a58a1b67',
     'judge_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -12,8 +12,6 @@ import support
 from support import ALEMBIC_TABLE, PROJECT, changes, fail, psql, run, schema_dump, succeed
 from test_upgrade import MAINTAINERS, NOT_SHIPPED, Project, bring_verify_up_to_date
 
-pytestmark = pytest.mark.distribution
-
 # Debian's /usr/bin/psql is written in Perl.
 PSQL = max(Path("/usr/lib/postgresql").glob("*/bin/psql"))
 [VERSION] = re.findall("SELECT '(.*)'", (PROJECT / "deploy/snapshot_version.sql").read_text())
@@ -74,6 +72,7 @@ def test_what_psql_installs_is_what_sqitch_deploys(
     assert schema_dump(database) == schema_dump(expected)
 
 
+@pytest.mark.distribution
 @pytest.mark.parametrize(("script", "mark"), [("deploy", "+"), ("verify", "*")])
 def test_error_leaves_nothing_and_names_the_change(
     folder, create_test_database, source_template, tmp_path, script, mark
@@ -90,6 +89,7 @@ def test_error_leaves_nothing_and_names_the_change(
     assert schema_dump(database) == schema_dump(source_template)
 
 
+@pytest.mark.distribution
 def test_owner_installs_it_and_sqitch_takes_over(
     folder, create_test_database, source_template, create_role, tmp_path
 ):
@@ -118,6 +118,7 @@ def test_owner_installs_it_and_sqitch_takes_over(
     succeed(psql(database, "-v", f"etl={role}", "-f", folder / "sql/grants.sql"))
 
 
+@pytest.mark.distribution
 def test_later_release_deploys_what_is_new_and_an_earlier_one_is_refused(
     tmp_path, create_test_database, source_template, package_template
 ):

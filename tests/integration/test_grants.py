@@ -559,7 +559,6 @@ def test_run_by_someone_who_may_not_grant_it_grants_nothing(
     assert grants(connection) == before
 
 
-@pytest.mark.distribution
 @pytest.mark.parametrize("platform", ["SELECT", SECOND_GENERATION], ids=["first", "second"])
 def test_a_dba_without_superuser_takes_an_empty_role_to_a_granted_package(
     create_role, create_test_database, platform

@@ -92,7 +92,7 @@ def aum_differs(aum: str, per_cent: str, month: date = JANUARY) -> str:
 
 
 def unattributed(aum: str, stored: str, per_cent: str, month: date) -> str:
-    part = f"{aum} yuan, beside {stored} in its rows, sums of absolute amounts"
+    part = f"{aum} yuan; the rows carry {stored}; sums of absolute amounts"
     share = f"{per_cent} % of the AUM of {month}"
     return f"{share} is unattributed, because no contract supports it ({part})"
 

@@ -29,7 +29,7 @@ def package_schema(package: str, source: str) -> str:
     )
     added = re.sub(r"^(ALTER .* OWNER TO .*;\n+|\n)", "", added + "\n", flags=re.MULTILINE)
     added = re.sub(r"(CREATE VIEW \S+ AS)\n.*?;\n", r"\1 …;\n", added, flags=re.DOTALL)
-    return re.sub(r"AS (\$\w*\$).*?\1;", "AS …;", added, flags=re.DOTALL)
+    return re.sub(r"\s+AS (\$\w*\$).*?\1;", " AS …;", added, flags=re.DOTALL)
 
 
 def skip_reason() -> str | None:

@@ -234,6 +234,7 @@ def test_released_changes_are_reworked_and_not_edited(project):
 
 
 def test_what_was_released_is_in_gits_history(project, tmp_path):
+    tag = project.tag
     project.git("commit", "--quiet", "--allow-empty", "--message", "Later")
     shallow = Project(tmp_path / "shallow")
     origin = f"file://{project.folder}"
@@ -241,7 +242,9 @@ def test_what_was_released_is_in_gits_history(project, tmp_path):
     shallow.git("remote", "remove", "origin")
     assert "git fetch --unshallow" in fail(shallow.check())
     shallow.git("remote", "add", "origin", origin)
-    assert f" {project.tag} (" in succeed(shallow.check())
+    assert f" {tag} (" in succeed(shallow.check())
 
-    project.edit("sqitch.plan", "(?m)^@", "@next")
+    succeed(project.sqitch("tag", "next", "--note", "Rehearsed."))
     assert "no commit has the tag @next" in fail(project.check())
+    project.edit("sqitch.plan", "(?m)^@.*\n", "")
+    assert f"lost the tag @{tag}" in fail(project.check())

@@ -456,13 +456,6 @@ BEGIN
         WHERE v_keeps_history
             AND NOT EXISTS (SELECT 1 FROM unfit)
     ),
-    unattributed AS (
-        SELECT
-            coalesce(sum(detail_aum), 0) AS aum,
-            coalesce(sum(detail_aum) FILTER (WHERE detail_aum < 0), 0) AS negative_aum
-        FROM compared
-        WHERE NOT is_supported
-    ),
     -- Counted only where nobody has counted it yet.
     baseline AS (
         SELECT
@@ -482,10 +475,10 @@ BEGIN
         RETURNING gone.aum_balance
     )
     SELECT
-        count(*) AS total,
-        count(*) FILTER (WHERE NOT is_stored) AS inserted,
-        count(*) FILTER (WHERE is_updated) AS updated,
-        count(*) FILTER (WHERE is_stored AND NOT is_updated) AS unchanged,
+        count(*) FILTER (WHERE is_supported) AS total,
+        count(*) FILTER (WHERE is_supported AND NOT is_stored) AS inserted,
+        count(*) FILTER (WHERE is_supported AND is_updated) AS updated,
+        count(*) FILTER (WHERE is_supported AND is_stored AND NOT is_updated) AS unchanged,
         (SELECT count(*) FROM unsupported WHERE is_stale) AS stale,
         (SELECT count(*) FROM unsupported WHERE is_stale AND is_updated) AS stale_updated,
         (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) AS stale_aum,
@@ -503,15 +496,15 @@ BEGIN
         ) AS stale_by_product_line,
         (SELECT count(*) FROM deleted) AS deleted,
         (SELECT sum(aum_balance) FROM deleted) AS deleted_aum,
-        coalesce(sum(aum_balance), 0.00) AS aum_total,
-        coalesce(sum(aum_balance) FILTER (WHERE aum_balance < 0), 0.00) AS negative_aum,
+        coalesce(sum(aum_balance) FILTER (WHERE is_supported), 0.00) AS aum_total,
+        coalesce(sum(aum_balance) FILTER (WHERE is_supported AND aum_balance < 0), 0.00) AS negative_aum,
         (SELECT to_jsonb(unfit) FROM unfit) AS unfit,
         -- For the judgement of the month: the detail that no row carries, and what was there before. A
         -- sum of absolute amounts is the sum less twice the negative ones, which is quicker than abs().
-        (SELECT aum FROM unattributed) AS unattributed_aum,
-        (SELECT negative_aum FROM unattributed) AS negative_unattributed_aum,
+        coalesce(sum(detail_aum) FILTER (WHERE NOT is_supported), 0) AS unattributed_aum,
+        coalesce(sum(detail_aum) FILTER (WHERE NOT is_supported AND detail_aum < 0), 0) AS negative_unattributed_aum,
         CASE
-            WHEN EXISTS (SELECT 1 FROM compared WHERE rows_of_other_days > 0) THEN (
+            WHEN max(rows_of_other_days) > 0 THEN (
                 SELECT jsonb_object_agg(as_of, row_count)
                 FROM (
                     SELECT
@@ -523,7 +516,7 @@ BEGIN
             )
         END AS detail_days,
         CASE
-            WHEN NOT EXISTS (SELECT 1 FROM compared WHERE rows_of_other_days IS NOT NULL) THEN EXISTS (
+            WHEN max(rows_of_other_days) IS NULL THEN EXISTS (
                 SELECT 1
                 FROM customer.fct_customer_business_monthly_status
                 WHERE aum_balance <> 0
@@ -532,8 +525,7 @@ BEGIN
         (SELECT count(*) FROM baseline) AS baseline_rows,
         (SELECT sum(abs(aum_balance)) FROM baseline) AS baseline_aum
     INTO STRICT v_count
-    FROM compared
-    WHERE is_supported;
+    FROM compared;
 
     -- Only now are all tables locked that were read, partitions included.
     PERFORM customer.check_snapshot_sources_are_seen();

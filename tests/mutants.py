@@ -167,9 +167,7 @@ WHERE NOT unsupported.is_stale | WHERE TRUE
 (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported WHERE is_stale) | (SELECT coalesce(sum(aum_balance), 0.00) FROM unsupported) | 0.00
 WHERE aum_balance <> 0 | | WHERE aum_balance > 0 | WHERE aum_balance <> 0 AND snapshot_month = v_month
 sum(abs(aum_balance)) | sum(aum_balance)
-FROM compared WHERE is_supported; | FROM compared;
 AND is_stored ), |),
-WHERE NOT is_supported ), | ),
 v_control.last_log_id IS NOT NULL OR | FALSE OR | TRUE OR
 pg_trigger_depth()) WHERE snapshot_month = v_month | pg_trigger_depth() + 1) WHERE snapshot_month = v_month | 0) WHERE FALSE
 FALSE AS is_deleted FROM changed | FALSE AS is_deleted FROM changed WHERE FALSE | FALSE AS is_deleted FROM compared

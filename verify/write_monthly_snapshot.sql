@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.write_monthly_snapshot(date, text, text)',
-    'bf0899c9fe0b69ba6673cc7fb9764a14d39b0edf5329270203fbe25a7fc3f11f',
+    'a30d3c56b56842589e4b919bb477f678be7d2dfb84525492026a39e6a69d8d6e',
     'write_monthly_snapshot',
     p_is_internal => TRUE
 );

@@ -852,7 +852,7 @@ BEGIN
                         END,
                         E'\n    '
                     ),
-                    CASE SQLSTATE WHEN '0A000' THEN 'one of them is spread over a Citus cluster: ' ELSE '' END || sqlerrm
+                    CASE sqlstate WHEN '0A000' THEN 'one of them is spread over a Citus cluster: ' ELSE '' END || sqlerrm
                 )
             INTO v_source, v_problems
             FROM customer.source_columns() AS deployed

@@ -24,7 +24,7 @@ BEGIN
             ('customer.verify_table(text,text[])', TRUE, 'e8f8e388b56e6e68becb9fb8712c21c9de7d6371aad54c9fa5d5249a540e5e40', NULL),
             ('customer.verify_view(text,text)', TRUE, 'f2abb1d54c03916fb3aa07406ff34351027fdf726e2dc4ab2ed270971809edf2', NULL),
             ('customer.missing_snapshot_sources()', FALSE, 'd625ae45286b8ee5288e3f9587e2e98c0e2538ee5ac9ddd302f6fcbb8c2ef1f2', NULL),
-            ('customer.check_snapshot_sources()', TRUE, '6e39837768c4225df733bf86c12e096c9f17a46d50d04096d209c6e06e575997', NULL),
+            ('customer.check_snapshot_sources()', TRUE, 'c6a597fe2e30e7932bedca4cfd721e35b9cb34f014a334aa63b23af6be94cb4e', NULL),
             ('customer.check_snapshot_sources_are_seen()', TRUE, '490867e9bf15600795223de6716b08b74bdc86381de53cff8156230abadf0a10', NULL),
             ('customer.for_client(text)', TRUE, '9b6820cb876884ce098affb2ed3ed10afa5f6ff5b0ad5f18274ccecf542546b7', NULL),
             ('customer.source_columns()', TRUE, NULL, 'TABLE("position" integer, source text, table_name text, '

@@ -164,7 +164,8 @@ FROM (VALUES
         'the AUM of 2026-01-31 is 1999.99 yuan (sum of absolute amounts), which is 200.0 % of the 1000 when the month was last written',
         'Look whether the AUM of the month is loaded twice, or was loaded in part before.'),
     ('{"aum": 900, "unattributed_aum": 200.005}',
-        '18.2 % of the AUM of 2026-01-31 is unattributed, because no contract supports it (200.01 yuan; the rows carry 900; sums of absolute amounts)',
+        '18.2 % of the AUM of 2026-01-31 is unattributed, because no contract supports it '
+            '(200.01 yuan; the rows carry 900; sums of absolute amounts)',
         'Look whether its customers are resolved and, for a month gone by, whether the contracts reach back '
             'that far. What stale rows carry is part of it.'),
     ('{"detail_days": {"2026-01-31": 7, "2026-01-01": 12}}',

@@ -182,10 +182,16 @@ in_private_server() {
 
 # distribution_server MAJOR [-o NAME=VALUE]… COMMAND…
 distribution_server() {
-    local major=$1
+    local major=$1 try
     shift
-    # USER: so that the superuser is called postgres whoever runs this.
-    USER=postgres pg_virtualenv -t -v "$major" -c '--locale=C.UTF-8 --encoding=UTF8' "$@"
+    for try in 1 2 3 4; do
+        # USER: so that the superuser is called postgres whoever runs this.
+        USER=postgres pg_virtualenv -t -v "$major" -c '--locale=C.UTF-8 --encoding=UTF8' "$@" && return
+        # Who starts another at the same moment may take its port.
+        grep -q 'Port conflict\|Address already in use' "$scratch/server.log" || return
+        sleep $((try + RANDOM % 3))
+    done
+    return 1
 }
 
 stop_private_server() {

@@ -776,8 +776,8 @@ BEGIN
                     'name tables that are called otherwise, or connect to the database that holds them. Then '
                     || CASE
                         WHEN to_regclass('customer.fct_customer_business_monthly_status') IS NULL
-                            THEN 'run sqitch deploy again, with --set contracts=SCHEMA.TABLE and likewise awards, losses, aum, customers or product_lines '
-                                'for a name; nothing has been deployed but Sqitch''s own schema.'
+                            THEN 'run sqitch deploy again, with --set contracts=SCHEMA.TABLE (install.sql: with -v contracts=SCHEMA.TABLE) and likewise '
+                                'awards, losses, aum, customers or product_lines for a name; nothing of the package has been deployed.'
                         ELSE 'run this file again, with -v contracts=SCHEMA.TABLE and likewise awards, losses, aum, customers or product_lines '
                             'for a name; nothing has been changed.'
                     END;

@@ -513,6 +513,9 @@ validate_monthly_snapshot: count(DISTINCT fact.plan_code)[ FILTER
 validate_monthly_snapshot: OR [coalesce(sum(summary.stale_rows)
 write_monthly_snapshot: count(*)[ FILTER (WHERE as_of <>
 write_monthly_snapshot: [coalesce(nullif(aum_balance, 'NaN'), 0) ->
+write_monthly_snapshot: aum_balance <[ -> =] 0
+write_monthly_snapshot: detail_aum <[ -> =] 0
+write_monthly_snapshot: rows_of_other_days) >[ -> =] 0
 """
 
 # Those that test the code as text, and the tools rather than the package.

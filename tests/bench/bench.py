@@ -26,7 +26,7 @@ import psycopg
 import report
 from psycopg import sql
 from rich.console import Console
-from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY
+from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY, busy
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = "snapshot_month, company_id, product_line_code"
@@ -358,6 +358,7 @@ class Measurement:
     variant: Variant
     contender: str
     times: list[float] = field(default_factory=list)
+    work: list[float] = field(default_factory=list)  # seconds of the processor
     wal: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
     dead: list[int] = field(default_factory=list)
@@ -488,7 +489,7 @@ def measure(
             session.execute(f"SET LOCAL statement_timeout = {round(timeout * 1000)}")
             counters_before = table_counters(session)
             [wal_before] = session.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
-            started = time.perf_counter()
+            started, busy_before = time.perf_counter(), busy(session)
             try:
                 session.execute(statements)
             except psycopg.errors.QueryCanceled:
@@ -497,6 +498,7 @@ def measure(
                 result.times = [timeout]
                 return None
             result.times.append(time.perf_counter() - started)
+            result.work.append(busy(session) - busy_before)
             [wal] = session.execute(
                 "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", [wal_before]
             ).fetchone()

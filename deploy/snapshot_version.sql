@@ -14,7 +14,7 @@ IMMUTABLE
 PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT '1.0.0-dev'
+    SELECT '1.0.0'
 $$;
 
 CALL customer.revoke_default_grants('customer.snapshot_version()'::regprocedure);

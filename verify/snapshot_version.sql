@@ -4,7 +4,7 @@ BEGIN;
 
 CALL customer.verify_function(
     'customer.snapshot_version()',
-    'b0030aef8aeb682a0a5fedd7ce5a2ab358d8a8614c99ae49192d3075096b0351',
+    '1e039a10e5e20ed151e7607f2f3e19ea63c46b21dc3a8e4cf396f00869134b3e',
     'snapshot_version',
     p_is_internal => FALSE
 );

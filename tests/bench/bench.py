@@ -26,7 +26,7 @@ import psycopg
 import report
 from psycopg import sql
 from rich.console import Console
-from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY, busy
+from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY, busy, scripts
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = "snapshot_month, company_id, product_line_code"
@@ -258,10 +258,7 @@ def deploy(name: str, commit: str = "", *, adopt: bool = False) -> None:
             archive = run(["git", "archive", commit], cwd=PROJECT, check=True, stdout=PIPE).stdout
             run(["tar", "-x", "-C", folder], input=archive, check=True)
         folder = Path(folder if commit else PROJECT)
-        plan = (folder / "sqitch.plan").read_text(encoding="utf-8").splitlines()
-        changes = [line.split()[0] for line in plan if line and line[0] not in "%#@ "]
-        files = [f"deploy/{change}.sql" for change in changes]
-        if psql(name, folder, files, {"adopt": str(adopt).lower()}).returncode:
+        if psql(name, folder, scripts("deploy", folder), {"adopt": str(adopt).lower()}).returncode:
             raise SystemExit(
                 f"the package of {commit or 'this state'} cannot be deployed over the sample"
                 " of this state; what psql says stands above"

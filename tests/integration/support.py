@@ -348,18 +348,18 @@ def deploy_scripts(
     return psql(database, *options, *arguments, **environment)
 
 
-def scripts(folder: str) -> list[str]:
+def scripts(folder: str, project: Path = PROJECT) -> list[str]:
     """Its scripts in the plan's order; of a change that is reworked later, as it was released.
 
     Those verify scripts are left out: what they expect has gone by then.
     """
     found = []
-    entries = plan()
+    entries = plan(project)
     for position, entry in enumerate(entries):
         if not entry.startswith("@"):
             tags = [tag for tag in entries[position:] if tag.startswith("@")]
             paths = [f"{folder}/{entry}{tag}.sql" for tag in tags]
-            kept = [path for path in paths if (PROJECT / path).exists()]
+            kept = [path for path in paths if (project / path).exists()]
             if not kept or folder != "verify":
                 found.append(kept[0] if kept else f"{folder}/{entry}.sql")
     return found
@@ -378,9 +378,9 @@ def changes() -> list[str]:
     return [entry for entry in plan() if not entry.startswith("@")]
 
 
-def plan() -> list[str]:
+def plan(project: Path = PROJECT) -> list[str]:
     """Its changes, and its tags with their @."""
-    lines = (PROJECT / "sqitch.plan").read_text(encoding="utf-8").splitlines()
+    lines = (project / "sqitch.plan").read_text(encoding="utf-8").splitlines()
     return [line.split()[0] for line in lines if line and line[0] not in "%# "]
 
 

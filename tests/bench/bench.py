@@ -26,7 +26,7 @@ import psycopg
 import report
 from psycopg import sql
 from rich.console import Console
-from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY, busy, scripts
+from support import ALEMBIC_TABLE, CONTROL, FACT, HISTORY, SUMMARY, scripts
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = "snapshot_month, company_id, product_line_code"
@@ -355,7 +355,6 @@ class Measurement:
     variant: Variant
     contender: str
     times: list[float] = field(default_factory=list)
-    work: list[float] = field(default_factory=list)  # seconds of the processor
     wal: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
     dead: list[int] = field(default_factory=list)
@@ -486,7 +485,7 @@ def measure(
             session.execute(f"SET LOCAL statement_timeout = {round(timeout * 1000)}")
             counters_before = table_counters(session)
             [wal_before] = session.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
-            started, busy_before = time.perf_counter(), busy(session)
+            started = time.perf_counter()
             try:
                 session.execute(statements)
             except psycopg.errors.QueryCanceled:
@@ -495,7 +494,6 @@ def measure(
                 result.times = [timeout]
                 return None
             result.times.append(time.perf_counter() - started)
-            result.work.append(busy(session) - busy_before)
             [wal] = session.execute(
                 "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", [wal_before]
             ).fetchone()
